@@ -1,0 +1,18 @@
+/*
+ * connector.h - outgoing sockets on a ring, for the load tool: socket, bind and connect in one chain.
+ *
+ * Separate from ring.h because the server never connects to a client.
+ */
+#pragma once
+
+#include "io/ring.h"
+
+/*
+ * Opens a TCP socket in slot number, sets IP_BIND_ADDRESS_NO_PORT, SO_LINGER 0 if reset_on_close,
+ * binds source (its port may be 0) and connects to target; both stay valid until the event RING_CONNECT
+ * (result 0 or the first failing step's -errno; the slot is then free again only after
+ * ring_close_socket). source may be NULL.
+ */
+void connector_open(struct ring *ring, uint32_t number, uint32_t generation,
+                    const struct sockaddr_in6 *source, const struct sockaddr_in6 *target,
+                    bool reset_on_close);

@@ -1,0 +1,80 @@
+/*
+ * frame.h - WebSocket frames (RFC 6455, section 5): bytes in, pieces of payload out, and back.
+ *
+ * Pure: no I/O, no allocation, no clock. The caller owns every buffer and keeps one struct ws_reader
+ * per connection: 16 bytes of plain data, valid in whatever place the input is cut. Payload is unmasked
+ * in place and handed out as borrowed slices of the input.
+ */
+#pragma once
+
+#include "base/bytes.h"
+#include "ws/close.h"
+
+enum ws_opcode {
+    WS_CONTINUATION = 0x0,
+    WS_TEXT = 0x1,
+    WS_BINARY = 0x2,
+    WS_CLOSE = 0x8,
+    WS_PING = 0x9,
+    WS_PONG = 0xa,
+};
+
+#define WS_HEADER_SIZE_MAX 14 /* 2, 8 of length, 4 of masking key */
+#define WS_CONTROL_SIZE_MAX 125
+
+/* Zeroed: at the start of a connection. Fields are frame.c's own. */
+struct ws_reader {
+    uint32_t payload_left;  /* of the current frame */
+    uint32_t message_size;  /* payload of the current message so far, control frames not counted */
+    uint8_t mask[4];
+    uint8_t header_size;    /* bytes of the header read so far; 0 and payload_left 0: between frames */
+    uint8_t head[2];        /* the frame's first two bytes */
+    uint8_t state;          /* message opcode (2 bits: none, text, binary), in a message, UTF-8 state (4) */
+};
+static_assert(sizeof(struct ws_reader) == 16, "one per connection");
+
+enum ws_role {
+    WS_SERVER, /* frames must be masked */
+    WS_CLIENT, /* frames must not be masked */
+};
+
+struct ws_limits {
+    enum ws_role role;
+    uint32_t message_size_max; /* bytes; larger: 1009 */
+};
+
+enum ws_status {
+    WS_PIECE, /* part of a data message or of a control frame */
+    WS_MORE,  /* all input was consumed */
+    WS_ERROR, /* the peer broke the protocol; piece.close_code says how to close */
+};
+
+struct ws_piece {
+    size_t consumed;      /* bytes of input taken by this call; also set with WS_MORE */
+    enum ws_opcode opcode; /* of the message (never WS_CONTINUATION) or of the control frame */
+    bool is_first;        /* first piece of its message or control frame */
+    bool is_last;         /* last piece of its message or control frame (may be empty) */
+    struct slice payload; /* unmasked, in place */
+    uint16_t close_code;
+};
+
+/* Reads the next piece from input, unmasking in place. A control frame may come in several pieces:
+ * the caller gathers at most WS_CONTROL_SIZE_MAX bytes. Text is checked as UTF-8, piece by piece. */
+MUST_CHECK enum ws_status ws_read(struct ws_reader *reader, const struct ws_limits *limits,
+                                  uint8_t *input, size_t size, struct ws_piece *piece);
+
+/* Checks the gathered payload of a close frame: returns the code to treat it as (WS_CLOSE_NO_STATUS
+ * when empty) in *code, or WS_ERROR with the code to close with. */
+MUST_CHECK enum ws_status ws_read_close(struct slice payload, uint16_t *code);
+
+/* Writes an unmasked frame header (a server's); FIN set. Returns its size: 2, 4 or 10. */
+MUST_CHECK size_t ws_write_header(enum ws_opcode opcode, uint64_t payload_size,
+                                  uint8_t out[WS_HEADER_SIZE_MAX]);
+
+/* Writes a masked frame header (a client's) and masks payload in place. */
+MUST_CHECK size_t ws_write_masked_header(enum ws_opcode opcode, uint8_t *payload,
+                                         uint64_t payload_size, const uint8_t mask[4],
+                                         uint8_t out[WS_HEADER_SIZE_MAX]);
+
+/* Asserts the reader's invariant. */
+void ws_reader_check(const struct ws_reader *reader);
