@@ -1,0 +1,88 @@
+/*
+ * counts.h - what a shard counts: one block of counters a shard, and the table that names them.
+ */
+#pragma once
+
+#include "admin/metrics.h"
+#include "session/token.h"
+#include "ws/upgrade.h"
+
+enum handshake_outcome {
+    HANDSHAKE_OUTCOME_FULL,    /* completed, full */
+    HANDSHAKE_OUTCOME_RESUMED, /* completed, by ticket */
+    HANDSHAKE_OUTCOME_FAILED,  /* alert sent or received */
+    HANDSHAKE_OUTCOME_TIMEOUT,
+    HANDSHAKE_OUTCOME_RESET,   /* the peer left during it */
+    HANDSHAKE_OUTCOME_SILENT,  /* closed before a ClientHello: probes */
+    HANDSHAKE_OUTCOMES
+};
+
+/* Why a connection that had been opened was closed; each has one close code. */
+enum close_cause {
+    CAUSE_CLIENT,        /* the peer's close frame */
+    CAUSE_PROTOCOL,      /* 1002 */
+    CAUSE_UTF8,          /* 1007 */
+    CAUSE_POLICY,        /* 1008 */
+    CAUSE_TOO_BIG,       /* 1009 */
+    CAUSE_INTERNAL,      /* 1011: out of memory for it */
+    CAUSE_SHUTDOWN,      /* 1001 */
+    CAUSE_AGE,           /* 1012 */
+    CAUSE_FULL,          /* 1013 */
+    CAUSE_TOKEN_EXPIRED, /* 3000 */
+    CAUSE_PONG_TIMEOUT,  /* 3008 */
+    CAUSE_SLOW_CONSUMER, /* 1008 */
+    CAUSE_RESET,         /* no close frame: end of stream, reset */
+    CAUSE_TLS,           /* a bad record */
+    CLOSE_CAUSES
+};
+
+enum refusal {
+    REFUSED_CONNECTIONS, /* the whole server or shard is full */
+    REFUSED_ADDRESS,     /* per address */
+    REFUSED_USER,        /* per user */
+    REFUSED_MEMORY,      /* arena or pool exhausted */
+    REFUSALS
+};
+
+struct counts {
+    struct counter connections_open;   /* gauge: after the upgrade */
+    struct counter connections_held;   /* gauge: every accepted socket */
+    struct counter connections_capacity;
+    struct counter accepted;
+    struct counter accept_errors;      /* ENFILE, EMFILE, ... */
+    struct counter handshakes[HANDSHAKE_OUTCOMES];
+    struct counter handshakes_in_flight;
+    struct counter handshakes_waiting;
+    struct counter hellos_only_h2;
+    struct counter plain_http;
+    struct counter upgrades[UPGRADE_REASONS];
+    struct counter tokens[TOKEN_OUTCOMES];
+    struct counter refused[REFUSALS];
+    struct counter closed[CLOSE_CAUSES];
+    struct counter close_timeouts;
+    struct counter pings_sent;
+    struct counter pongs_received;
+    struct counter pings_received;
+    struct counter messages_received;
+    struct counter messages_sent;
+    struct counter bytes_received;     /* TLS records */
+    struct counter bytes_sent;
+    struct counter publications;
+    struct counter mailbox_full;       /* parcels not taken by another shard */
+    struct counter receive_no_buffer;  /* -ENOBUFS */
+    struct counter completion_overflows;
+    struct counter ticks;
+    struct counter ring_enters;
+    struct counter arena_bytes;        /* gauge */
+    struct counter tls_heap_bytes;     /* gauge: library heap of handshakes in flight */
+    struct counter channels;           /* gauge */
+    struct counter subscriptions;      /* gauge */
+    struct counter timers;             /* gauge */
+    struct counter heap_calls;         /* gauge, whole process: malloc calls (tests) */
+    struct histogram tick_time;        /* ns, base 1 us */
+    struct histogram timer_lag;        /* ns, base 1 ms */
+    struct histogram handshake_time;   /* ns, base 1 ms: accept to Finished */
+};
+
+extern const struct metric counts_metrics[];
+extern const size_t counts_metrics_size;
