@@ -81,6 +81,10 @@ void ring_buffer_give(struct ring *ring, uint32_t buffer);
 void ring_send(struct ring *ring, uint32_t number, uint32_t generation, const uint8_t *data,
                uint32_t size);
 
+/* Ends a send that waits for room; its event comes with -ECANCELED or with the bytes that were taken.
+ * For connections that are given up only: a part of a record may have gone out. */
+void ring_cancel_send(struct ring *ring, uint32_t number, uint32_t generation);
+
 /* The peer's address into *address, which stays valid until the event. */
 void ring_peer_name(struct ring *ring, uint32_t number, uint32_t generation, bool is_ipv6,
                     struct sockaddr_in6 *address);
@@ -92,6 +96,9 @@ void ring_close_socket(struct ring *ring, uint32_t number, uint32_t generation);
 /* Wakes the target ring's ring_wait by IORING_OP_MSG_RING with an event RING_WAKE. */
 void ring_wake(struct ring *ring, int target_fd);
 MUST_CHECK int ring_fd(const struct ring *ring);
+
+/* Wall clock, Unix time in milliseconds: for tokens. Here because the simulator owns time. */
+MUST_CHECK uint64_t ring_unix_ms(const struct ring *ring);
 
 /* Counted for the metrics. */
 struct ring_counts {

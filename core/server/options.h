@@ -140,6 +140,15 @@ MUST_CHECK int options_read_file(struct options *options, const char *path, FILE
 MUST_CHECK int options_set(struct options *options, const char *name, const char *value,
                            char *message, size_t message_size);
 
+/* What can be set, one after the other (for argp and help); NULL past the last. */
+struct option_info {
+    const char *name;     /* "heartbeat.ping_interval" */
+    const char *value;    /* kind of its value: "DURATION", "SIZE", "NUMBER", "BOOL", "TEXT", "LIST" */
+    const char *standard; /* the default, as text */
+    const char *help;     /* one line */
+};
+MUST_CHECK const struct option_info *options_info(size_t index);
+
 /* Cross-checks (ranges are checked as values are set). Returns 0, or -1 after writing lines to errors. */
 MUST_CHECK int options_validate(const struct options *options, FILE *errors);
 

@@ -1,0 +1,110 @@
+/*
+ * shard.h - one core and all it owns: ring, listeners, connections, pools, timers, channels.
+ *
+ * Everything in here is touched by the shard's own thread only; the rest of the program reaches it by
+ * its mailbox, and reads its counters.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/pool.h"
+#include "base/queue.h"
+#include "base/tally.h"
+#include "base/wheel.h"
+#include "io/mailbox.h"
+#include "io/ring.h"
+#include "pubsub/channel.h"
+#include "server/budget.h"
+#include "server/conn.h"
+#include "server/counts.h"
+#include "server/options.h"
+#include "session/token.h"
+#include "tls/handshake.h"
+#include "ws/upgrade.h"
+
+#define SHARD_EVENTS_MAX 1024 /* completions a tick */
+#define SHARDS_MAX 256
+
+/* What all shards of a server share, all of it immutable or safe for many threads. */
+struct server {
+    const struct options *options;
+    const struct budget *budget;
+    const struct certificate_set *certificates;
+    struct ticket_keys *tickets;        /* NULL: none */
+    const struct token_keys *token_keys; /* NULL: no token wanted */
+    struct tally *open;                 /* connections open, under one key */
+    struct tally *addresses;            /* NULL: no limit per address */
+    struct tally *users;                /* NULL: no limit per user */
+    struct mailbox *mailboxes[SHARDS_MAX];
+    int ring_fds[SHARDS_MAX]; /* to wake them */
+    uint32_t shard_count;
+};
+
+struct queue_node {
+    uint32_t message;
+    uint32_t next;
+    uint32_t offset; /* bytes of the message that went already */
+};
+
+struct shard {
+    const struct server *server;
+    uint32_t number;
+    struct ring *ring;
+    uint64_t now_ns; /* monotonic, as of this tick */
+    uint64_t now_ms;
+    uint64_t start_ms;
+    uint32_t generation; /* the last one given out */
+
+    int listeners[OPTIONS_LISTEN_MAX];
+    uint32_t listener_count;
+    bool accepting[OPTIONS_LISTEN_MAX]; /* the accept is armed */
+    bool stopping;
+    uint32_t stop_next;    /* shutdown: next number to close */
+    uint64_t stop_by_ms;
+
+    struct pool conns;
+    struct pool tls[TLS_CLASSES];
+    struct pool openings;
+    struct pool partials;
+    struct pool nodes;
+    struct arena arena;
+    struct wheel wheel;
+    struct queue dirty;      /* numbers to flush */
+    struct queue reap;       /* dead numbers with nothing in flight */
+    struct queue continuing; /* handshakes that have input */
+    struct queue arriving;   /* connections whose ClientHello may be whole: they wait for a handshake */
+    struct channel_table *channels;
+    struct tls_server *tls_server;
+    struct upgrade_rules rules;
+    struct ws_limits ws_limits;
+    uint32_t ping; /* the ping frame: one message for all */
+
+    uint64_t trim_next_ms;
+    struct log_limit log_limit;
+    struct counts counts;
+    struct ring_event events[SHARD_EVENTS_MAX];
+};
+
+/* Opens everything but the ring and the listeners (shard_listen); the memory of a shard is reserved
+ * here. NULL with a message. */
+MUST_CHECK struct shard *shard_open(const struct server *server, uint32_t number, char *message,
+                                    size_t message_size);
+
+/* On the shard's own thread: opens the ring; its descriptor is for ring_wake. Returns 0 or -1 with a
+ * message. */
+MUST_CHECK int shard_open_ring(struct shard *shard, char *message, size_t message_size);
+
+/* Starts to accept on a listening descriptor, which becomes the shard's. */
+void shard_listen(struct shard *shard, int listener_fd);
+
+/* One turn: wait, handle completions and parcels, expire deadlines, step handshakes, flush, reap.
+ * False when the shard has stopped and nothing is left. */
+MUST_CHECK bool shard_tick(struct shard *shard);
+
+/* Stops accepting and closes every connection with 1001, within stop_ms. */
+void shard_stop(struct shard *shard, uint32_t stop_ms);
+
+void shard_close(struct shard *shard);
+
+/* Asserts every invariant of every structure: for tests and the simulator. */
+void shard_check(struct shard *shard);
