@@ -25,11 +25,11 @@ enum ws_opcode {
 /* Zeroed: at the start of a connection. Fields are frame.c's own. */
 struct ws_reader {
     uint32_t payload_left;  /* of the current frame */
-    uint32_t message_size;  /* payload of the current message so far, control frames not counted */
-    uint8_t mask[4];
-    uint8_t header_size;    /* bytes of the header read so far; 0 and payload_left 0: between frames */
+    uint32_t message_size;  /* payload that the message's headers have announced, this frame included */
+    uint8_t mask[4];        /* turned as payload is read: mask[0] fits the next byte */
+    uint8_t header_size;    /* bytes of the header read so far, kept until the payload's end; 0: between frames */
     uint8_t head[2];        /* the frame's first two bytes */
-    uint8_t state;          /* message opcode (2 bits: none, text, binary), in a message, UTF-8 state (4) */
+    uint8_t state;          /* message's opcode (2 bits: none, text, binary), a piece given, UTF-8 (4) */
 };
 static_assert(sizeof(struct ws_reader) == 16, "one per connection");
 
@@ -46,7 +46,7 @@ struct ws_limits {
 enum ws_status {
     WS_PIECE, /* part of a data message or of a control frame */
     WS_MORE,  /* all input was consumed */
-    WS_ERROR, /* the peer broke the protocol; piece.close_code says how to close */
+    WS_ERROR, /* the peer broke the protocol; piece.close_code says how to close: read no more */
 };
 
 struct ws_piece {
@@ -59,12 +59,14 @@ struct ws_piece {
 };
 
 /* Reads the next piece from input, unmasking in place. A control frame may come in several pieces:
- * the caller gathers at most WS_CONTROL_SIZE_MAX bytes. Text is checked as UTF-8, piece by piece. */
+ * the caller gathers at most WS_CONTROL_SIZE_MAX bytes. Text is checked as UTF-8, piece by piece.
+ * A frame's header is judged byte by byte as it comes: 1002, or 1009 before any payload that is over
+ * the limit. An empty piece is given only where a message or control frame ends. */
 MUST_CHECK enum ws_status ws_read(struct ws_reader *reader, const struct ws_limits *limits,
                                   uint8_t *input, size_t size, struct ws_piece *piece);
 
-/* Checks the gathered payload of a close frame: returns the code to treat it as (WS_CLOSE_NO_STATUS
- * when empty) in *code, or WS_ERROR with the code to close with. */
+/* Checks the gathered payload of a close frame. WS_PIECE: *code is the peer's (WS_CLOSE_NO_STATUS when
+ * there is none). WS_ERROR: *code is the one to close with. */
 MUST_CHECK enum ws_status ws_read_close(struct slice payload, uint16_t *code);
 
 /* Writes an unmasked frame header (a server's); FIN set. Returns its size: 2, 4 or 10. */
