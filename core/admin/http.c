@@ -1,0 +1,300 @@
+#include "admin/http.h"
+
+#include "base/log.h"
+#include "io/listener.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CONNECTIONS_MAX        32
+#define CONNECTION_MEMORY_SIZE 8192 /* request line and headers, and the answer's headers */
+#define IDLE_S_MAX             3    /* without a byte */
+#define CONNECTION_MS_MAX      5000 /* in all: a byte now and then does not hold a place for ever */
+#define SWEEP_MS               1000
+#define ANSWER_SIZE_MAX        128
+
+/* The library's own thread has an idle limit but no limit in all, so the loop is ours: it also
+ * sweeps the connections. They hang in the library's per-connection context, on this thread alone.
+ */
+struct admin_connection {
+    uint64_t deadline_ms; /* 0: free */
+    int fd;
+};
+
+struct admin {
+    struct MHD_Daemon *daemon;
+    const struct metrics *metrics;
+    const struct admin_state *state;
+    int daemon_fd; /* the library's epoll descriptor */
+    int stop_fd;
+    uint16_t port;
+    pthread_t thread;
+    struct admin_connection connections[CONNECTIONS_MAX];
+};
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+
+    ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* Takes the response (NULL: no memory, which closes the connection). */
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status,
+                              struct MHD_Response *response, const char *type)
+{
+    enum MHD_Result result = MHD_NO;
+
+    if (!response) {
+        return MHD_NO;
+    }
+    /* One request a connection: its time is bounded as a whole. */
+    if (MHD_add_response_header(response, "Content-Type", type) == MHD_YES &&
+        MHD_add_response_header(response, "Connection", "close") == MHD_YES &&
+        MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES &&
+        (status != MHD_HTTP_METHOD_NOT_ALLOWED ||
+         MHD_add_response_header(response, "Allow", "GET, HEAD") == MHD_YES)) {
+        result = MHD_queue_response(connection, status, response);
+    }
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status,
+                                   const char *text)
+{
+    char copy[ANSWER_SIZE_MAX]; /* the library wants it writable, and copies it once more */
+
+    ASSERT(strlen(text) < sizeof(copy));
+    memcpy(copy, text, strlen(text) + 1);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(copy), copy, MHD_RESPMEM_MUST_COPY);
+    return answer(connection, status, response, "text/plain; charset=utf-8");
+}
+
+static enum MHD_Result answer_metrics(struct MHD_Connection *connection,
+                                      const struct metrics *metrics)
+{
+    size_t size;
+    char *text = metrics_render(metrics, &size);
+
+    if (!text) {
+        return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
+    }
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
+    if (!response) {
+        free(text);
+    }
+    return answer(connection, MHD_HTTP_OK, response, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+// NOLINTNEXTLINE(readability-function-size): the library's signature
+static enum MHD_Result handle_request(void *context, struct MHD_Connection *connection,
+                                      const char *path, const char *method, const char *version,
+                                      const char *body, size_t *body_size, void **request)
+{
+    struct admin *admin = context;
+
+    (void)version;
+    (void)body;
+    (void)request;
+    *body_size = 0; /* read away; no request of ours has a body that matters */
+    bool is_get =
+        strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    bool is_metrics = strcmp(path, "/metrics") == 0;
+    bool is_live = strcmp(path, "/health/live") == 0;
+    bool is_ready = strcmp(path, "/health/ready") == 0;
+
+    if (!is_metrics && !is_live && !is_ready) {
+        return answer_text(connection, MHD_HTTP_NOT_FOUND,
+                           "not found: /metrics, /health/live and /health/ready are here\n");
+    }
+    if (!is_get) {
+        return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "use GET\n");
+    }
+    if (is_metrics) {
+        return answer_metrics(connection, admin->metrics);
+    }
+    if (is_ready && counter_read(&admin->state->ready) == 0) {
+        return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+                           "not ready: starting or stopping, connections are not accepted\n");
+    }
+    return answer_text(connection, MHD_HTTP_OK, is_live ? "live\n" : "ready\n");
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+static void handle_connection(void *context, struct MHD_Connection *connection,
+                              void **connection_context, enum MHD_ConnectionNotificationCode code)
+{
+    struct admin *admin = context;
+
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        struct admin_connection *entry = *connection_context;
+        if (entry) {
+            entry->deadline_ms = 0;
+        }
+        return;
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    uint32_t free_place = 0;
+    while (admin->connections[free_place].deadline_ms != 0) {
+        free_place++;
+        ASSERT(free_place < CONNECTIONS_MAX); /* the library takes no more than that */
+    }
+    admin->connections[free_place] = (struct admin_connection){
+        .deadline_ms = clock_ms() + CONNECTION_MS_MAX, .fd = info->connect_fd};
+    *connection_context = &admin->connections[free_place];
+}
+
+/* Shut down, an overdue connection looks to the library as if its peer had left. */
+static void sweep(struct admin *admin, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < CONNECTIONS_MAX; i++) {
+        struct admin_connection *entry = &admin->connections[i];
+        if (entry->deadline_ms != 0 && entry->deadline_ms <= now_ms) {
+            (void)shutdown(entry->fd, SHUT_RDWR);
+        }
+    }
+}
+
+static void *run(void *argument)
+{
+    struct admin *admin = argument;
+    struct pollfd waits[] = {{.fd = admin->daemon_fd, .events = POLLIN},
+                             {.fd = admin->stop_fd, .events = POLLIN}};
+
+    for (;;) {
+        MHD_UNSIGNED_LONG_LONG timeout_ms = SWEEP_MS;
+        if (MHD_get_timeout(admin->daemon, &timeout_ms) != MHD_YES || timeout_ms > SWEEP_MS) {
+            timeout_ms = SWEEP_MS;
+        }
+        if (poll(waits, 2, (int)timeout_ms) < 0 && errno != EINTR) {
+            return NULL;
+        }
+        if (waits[1].revents != 0) {
+            return NULL;
+        }
+        (void)MHD_run(admin->daemon);
+        sweep(admin, clock_ms());
+    }
+}
+
+/* --- open and close --------------------------------------------------------------------------- */
+
+static int listen_on(const struct sockaddr_in6 *address, char *message, size_t message_size)
+{
+    const int on = 1;
+    char text[ADDRESS_TEXT_SIZE];
+    socklen_t size =
+        address->sin6_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int fd = socket(address->sin6_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        bind(fd, (const struct sockaddr *)address, size) == 0 && listen(fd, CONNECTIONS_MAX) == 0) {
+        return fd;
+    }
+    int error = errno;
+    struct log_field reason = log_errno("error", error);
+    const char *advice = "set admin.listen to a free address of this host, or \"\" for none";
+    address_format(address, text);
+    if (error == EADDRINUSE) {
+        advice = "another program has that port: stop it, or set admin.listen to a free one";
+    } else if (error == EACCES) {
+        advice = "ports below 1024 need CAP_NET_BIND_SERVICE: set admin.listen to a higher one";
+    }
+    (void)snprintf(message, message_size, "admin port %s: %.*s: %s", text, (int)reason.text.size,
+                   (const char *)reason.text.data, advice);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return -1;
+}
+
+/* Takes fd: the library closes it with the daemon. */
+static bool start_daemon(struct admin *admin, int fd)
+{
+    admin->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL, 0, NULL, NULL, handle_request, admin, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_S_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_SIZE,
+        MHD_OPTION_NOTIFY_CONNECTION, handle_connection, admin, MHD_OPTION_END);
+    if (!admin->daemon) {
+        (void)close(fd);
+        return false;
+    }
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    admin->daemon_fd = info->epoll_fd;
+    return true;
+}
+
+struct admin *admin_open(const struct sockaddr_in6 *address, const struct metrics *metrics,
+                         const struct admin_state *state, char *message, size_t message_size)
+{
+    struct sockaddr_in6 bound = {0};
+    socklen_t bound_size = sizeof(bound);
+    int fd = listen_on(address, message, message_size);
+
+    if (fd < 0) {
+        return NULL;
+    }
+    ASSERT(getsockname(fd, (struct sockaddr *)&bound, &bound_size) == 0);
+    struct admin *admin = calloc(1, sizeof(*admin));
+    if (!admin) {
+        (void)close(fd);
+        (void)snprintf(message, message_size, "admin port: out of memory");
+        return NULL;
+    }
+    admin->metrics = metrics;
+    admin->state = state;
+    admin->port = ntohs(bound.sin6_port); /* in the same place for both families */
+    admin->stop_fd = eventfd(0, EFD_CLOEXEC);
+    if (admin->stop_fd >= 0 && start_daemon(admin, fd)) {
+        if (pthread_create(&admin->thread, NULL, run, admin) == 0) {
+            return admin;
+        }
+        MHD_stop_daemon(admin->daemon);
+    } else if (admin->stop_fd < 0) {
+        (void)close(fd);
+    }
+    if (admin->stop_fd >= 0) {
+        (void)close(admin->stop_fd);
+    }
+    free(admin);
+    (void)snprintf(
+        message, message_size,
+        "admin port: no thread or descriptor left for it: raise RLIMIT_NOFILE or RLIMIT_NPROC");
+    return NULL;
+}
+
+void admin_close(struct admin *admin)
+{
+    const uint64_t one = 1;
+
+    if (!admin) {
+        return;
+    }
+    ASSERT(write(admin->stop_fd, &one, sizeof(one)) == sizeof(one));
+    ASSERT(pthread_join(admin->thread, NULL) == 0);
+    MHD_stop_daemon(admin->daemon);
+    (void)close(admin->stop_fd);
+    free(admin);
+}
+
+uint16_t admin_port(const struct admin *admin)
+{
+    return admin->port;
+}

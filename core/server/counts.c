@@ -1,0 +1,129 @@
+#include "server/counts.h"
+
+#define AT(field) offsetof(struct counts, field)
+#define COUNTER(name, help, field)                                                                 \
+    {                                                                                              \
+        "limpet_" name, help, METRIC_COUNTER, NULL, NULL, AT(field), 0                             \
+    }
+#define GAUGE(name, help, field)                                                                   \
+    {                                                                                              \
+        "limpet_" name, help, METRIC_GAUGE, NULL, NULL, AT(field), 0                               \
+    }
+#define TIMES(name, help, field, base)                                                             \
+    {                                                                                              \
+        "limpet_" name, help, METRIC_HISTOGRAM_NS, NULL, NULL, AT(field), base                     \
+    }
+#define LABELLED(name, help, label, value, field)                                                  \
+    {                                                                                              \
+        "limpet_" name, help, METRIC_COUNTER, label, value, AT(field), 0                           \
+    }
+
+#define HANDSHAKE(outcome, value)                                                                  \
+    LABELLED("handshakes_total", "TLS handshakes that ended, by outcome.", "outcome", value,       \
+             handshakes[HANDSHAKE_OUTCOME_##outcome])
+#define UPGRADE(reason, value)                                                                     \
+    LABELLED("upgrades_total", "Upgrade requests answered, by reason.", "reason", value,           \
+             upgrades[UPGRADE_##reason])
+#define TOKEN(outcome, value)                                                                      \
+    LABELLED("tokens_total", "Tokens checked, by outcome.", "outcome", value,                      \
+             tokens[TOKEN_##outcome])
+#define REFUSED(limit, value)                                                                      \
+    LABELLED("refused_total", "Connections refused because a limit was reached, by limit.",        \
+             "limit", value, refused[REFUSED_##limit])
+#define CLOSED(cause, value)                                                                       \
+    LABELLED("closed_total", "Open connections that were closed, by cause.", "cause", value,       \
+             closed[CAUSE_##cause])
+
+/* clang-format off */
+const struct metric counts_metrics[] = {
+    GAUGE("connections_open", "Connections open now: upgraded, not yet closing.", connections_open),
+    GAUGE("connections_held", "Sockets accepted and not yet closed, in any stage.", connections_held),
+    GAUGE("connections_capacity", "Sockets that the shard can hold.", connections_capacity),
+    COUNTER("accepted_total", "Sockets accepted.", accepted),
+    COUNTER("accept_errors_total", "Accepts that failed (descriptors, memory).", accept_errors),
+    HANDSHAKE(FULL, "full"),
+    HANDSHAKE(RESUMED, "resumed"),
+    HANDSHAKE(FAILED, "failed"),
+    HANDSHAKE(TIMEOUT, "timeout"),
+    HANDSHAKE(RESET, "reset"),
+    HANDSHAKE(SILENT, "silent"),
+    GAUGE("handshakes_in_flight", "TLS handshakes under way.", handshakes_in_flight),
+    GAUGE("handshakes_waiting", "Connections whose handshake waits for its turn.", handshakes_waiting),
+    COUNTER("hellos_only_h2_total", "Clients that offered only HTTP/2 (ALPN h2).", hellos_only_h2),
+    COUNTER("plain_http_total", "HTTP requests in clear on the TLS port.", plain_http),
+    UPGRADE(OK, "ok"),
+    UPGRADE(MALFORMED, "malformed"),
+    UPGRADE(NO_HOST, "no_host"),
+    UPGRADE(BAD_KEY, "bad_key"),
+    UPGRADE(HAS_BODY, "has_body"),
+    UPGRADE(BAD_TOKEN_FORM, "bad_token_form"),
+    UPGRADE(NO_TOKEN, "no_token"),
+    UPGRADE(TOKEN_REFUSED, "token_refused"),
+    UPGRADE(ORIGIN_REFUSED, "origin_refused"),
+    UPGRADE(WRONG_PATH, "wrong_path"),
+    UPGRADE(WRONG_METHOD, "wrong_method"),
+    UPGRADE(BODY_TOO_LARGE, "body_too_large"),
+    UPGRADE(NOT_UPGRADE, "not_upgrade"),
+    UPGRADE(WRONG_VERSION, "wrong_version"),
+    UPGRADE(TOO_LARGE, "too_large"),
+    UPGRADE(FULL, "full"),
+    UPGRADE(STOPPING, "stopping"),
+    UPGRADE(PLAIN_HTTP, "plain_http"),
+    TOKEN(GOOD, "good"),
+    TOKEN(MALFORMED, "malformed"),
+    TOKEN(TOO_LARGE, "too_large"),
+    TOKEN(ALGORITHM, "algorithm"),
+    TOKEN(CRITICAL, "critical"),
+    TOKEN(UNKNOWN_KEY, "unknown_key"),
+    TOKEN(BAD_SIGNATURE, "bad_signature"),
+    TOKEN(EXPIRED, "expired"),
+    TOKEN(NOT_YET, "not_yet"),
+    TOKEN(NO_EXPIRY, "no_expiry"),
+    TOKEN(WRONG_ISSUER, "wrong_issuer"),
+    TOKEN(WRONG_AUDIENCE, "wrong_audience"),
+    TOKEN(BAD_CLAIM, "bad_claim"),
+    REFUSED(CONNECTIONS, "connections"),
+    REFUSED(ADDRESS, "address"),
+    REFUSED(USER, "user"),
+    REFUSED(MEMORY, "memory"),
+    CLOSED(CLIENT, "client"),
+    CLOSED(PROTOCOL, "protocol"),
+    CLOSED(UTF8, "utf8"),
+    CLOSED(POLICY, "policy"),
+    CLOSED(TOO_BIG, "too_big"),
+    CLOSED(INTERNAL, "internal"),
+    CLOSED(SHUTDOWN, "shutdown"),
+    CLOSED(AGE, "age"),
+    CLOSED(FULL, "full"),
+    CLOSED(TOKEN_EXPIRED, "token_expired"),
+    CLOSED(PONG_TIMEOUT, "pong_timeout"),
+    CLOSED(SLOW_CONSUMER, "slow_consumer"),
+    CLOSED(RESET, "reset"),
+    CLOSED(TLS, "tls"),
+    COUNTER("close_timeouts_total", "Closing handshakes that the peer did not end in time.", close_timeouts),
+    COUNTER("pings_sent_total", "Heartbeat pings sent.", pings_sent),
+    COUNTER("pongs_received_total", "Pongs received.", pongs_received),
+    COUNTER("pings_received_total", "Pings received, each answered.", pings_received),
+    COUNTER("messages_received_total", "Data messages received from clients.", messages_received),
+    COUNTER("messages_sent_total", "Data messages sent to clients.", messages_sent),
+    COUNTER("received_bytes_total", "Bytes of TLS records received.", bytes_received),
+    COUNTER("sent_bytes_total", "Bytes of TLS records sent.", bytes_sent),
+    COUNTER("publications_total", "Messages published to channels.", publications),
+    COUNTER("mailbox_full_total", "Parcels that another shard's mailbox had no room for.", mailbox_full),
+    COUNTER("receive_no_buffer_total", "Receives that found no shared buffer and were done again.", receive_no_buffer),
+    COUNTER("completion_overflows_total", "Times the ring's completion queue was full.", completion_overflows),
+    COUNTER("ticks_total", "Turns of the shard's loop.", ticks),
+    COUNTER("ring_enters_total", "System calls io_uring_enter.", ring_enters),
+    GAUGE("arena_bytes", "Bytes of the shard's arena in use.", arena_bytes),
+    GAUGE("tls_heap_bytes", "Library heap of the handshakes under way.", tls_heap_bytes),
+    GAUGE("channels", "Channels with a subscriber.", channels),
+    GAUGE("subscriptions", "Subscriptions.", subscriptions),
+    GAUGE("timers", "Deadlines set.", timers),
+    GAUGE("heap_calls", "Calls of malloc and its like in this process since its start.", heap_calls),
+    TIMES("tick_seconds", "Time of one turn of the shard's loop, without waiting.", tick_time, 1000),
+    TIMES("timer_lag_seconds", "How late deadlines are served.", timer_lag, 1000000),
+    TIMES("handshake_seconds", "Time from accept to the end of the TLS handshake.", handshake_time, 1000000),
+};
+/* clang-format on */
+
+const size_t counts_metrics_size = sizeof(counts_metrics) / sizeof(counts_metrics[0]);

@@ -1,0 +1,269 @@
+/*
+ * Goal: the admin port over real sockets: every path and method has its answer, readiness follows
+ * the server's flag, one request a connection, and nobody can hold it: sizes, connections and time
+ * are bounded, and the next client is served.
+ */
+#include "admin/http.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define ANSWER_MAX 65536
+
+static struct admin_state ready_state;
+static struct counter block;
+static const void *const blocks[] = {&block};
+static const struct metric table[] = {{"t_open", "Open.", METRIC_GAUGE, NULL, NULL, 0, 0}};
+static const struct metrics metrics = {
+    .table = table, .table_size = 1, .blocks = blocks, .block_count = 1};
+
+static struct sockaddr_in6 loopback_4(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 storage = {0};
+
+    memcpy(&storage, &address, sizeof(address));
+    return storage;
+}
+
+static int setup(void **state)
+{
+    char message[256];
+    const struct sockaddr_in6 address = loopback_4(0);
+
+    counter_set(&ready_state.ready, 1);
+    *state = admin_open(&address, &metrics, &ready_state, message, sizeof(message));
+    return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    admin_close(*state);
+    return 0;
+}
+
+static int client_open(uint16_t port)
+{
+    const struct sockaddr_in6 address = loopback_4(port);
+    const struct timeval limit = {.tv_sec = 10};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(struct sockaddr_in)), 0);
+    return fd;
+}
+
+/* Everything until the end of the stream; the answer is a terminated text. */
+static char *read_all(int fd)
+{
+    static char answer[ANSWER_MAX];
+    size_t size = 0;
+    ssize_t taken;
+
+    while ((taken = recv(fd, answer + size, sizeof(answer) - 1 - size, 0)) > 0) {
+        size += (size_t)taken;
+    }
+    answer[size] = '\0';
+    return answer;
+}
+
+static char *ask(const struct admin *admin, const char *request)
+{
+    int fd = client_open(admin_port(admin));
+
+    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+    char *answer = read_all(fd);
+    assert_int_equal(close(fd), 0);
+    return answer;
+}
+
+static void assert_status(const char *answer, const char *status)
+{
+    if (strncmp(answer, "HTTP/1.1 ", 9) != 0 || strncmp(answer + 9, status, 3) != 0) {
+        fail_msg("expected %s, got: %.80s", status, answer);
+    }
+}
+
+#define HEAD " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+static void test_paths(void **state)
+{
+    counter_set(&block, 42);
+    char *answer = ask(*state, "GET /metrics" HEAD);
+    assert_status(answer, "200");
+    assert_non_null(strstr(answer, "Content-Type: text/plain; version=0.0.4"));
+    assert_non_null(strstr(answer, "\r\n\r\n# HELP t_open Open.\n"));
+    assert_non_null(strstr(answer, "\nt_open{shard=\"0\"} 42\n"));
+    assert_status(ask(*state, "GET /metrics?x=1" HEAD), "200");
+    assert_status(ask(*state, "GET /health/live" HEAD), "200");
+    assert_status(ask(*state, "GET /health/ready" HEAD), "200");
+    assert_status(ask(*state, "GET /" HEAD), "404");
+    assert_status(ask(*state, "GET /metrics/" HEAD), "404");
+    assert_status(ask(*state, "GET /health" HEAD), "404");
+    assert_status(ask(*state, "POST /nothing" HEAD), "404");
+}
+
+static void test_methods(void **state)
+{
+    char *answer = ask(*state, "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    assert_status(answer, "405");
+    assert_non_null(strstr(answer, "Allow: GET, HEAD"));
+    assert_status(ask(*state, "DELETE /health/ready" HEAD), "405");
+    answer = ask(*state, "HEAD /health/live" HEAD);
+    assert_status(answer, "200");
+    assert_null(strstr(answer, "live\n"));
+    answer = ask(*state, "GET /health/live HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    assert_status(answer, "200");
+}
+
+static void test_readiness_follows_the_server(void **state)
+{
+    counter_set(&ready_state.ready, 0);
+    char *answer = ask(*state, "GET /health/ready" HEAD);
+    assert_status(answer, "503");
+    assert_non_null(strstr(answer, "not ready: "));
+    assert_status(ask(*state, "GET /health/live" HEAD), "200");
+    counter_set(&ready_state.ready, 1);
+    assert_status(ask(*state, "GET /health/ready" HEAD), "200");
+}
+
+static void test_one_request_a_connection(void **state)
+{
+    const char *two = "GET /health/live" HEAD "GET /health/live" HEAD;
+    char *answer = ask(*state, two);
+
+    assert_status(answer, "200");
+    assert_non_null(strstr(answer, "Connection: close"));
+    assert_null(strstr(answer + 9, "HTTP/1.1"));
+}
+
+static void test_large_requests_are_refused(void **state)
+{
+    static char request[40000];
+    size_t size =
+        (size_t)snprintf(request, sizeof(request), "GET /metrics HTTP/1.1\r\nHost: a\r\nX: ");
+
+    memset(request + size, 'x', sizeof(request) - size - 1);
+    int fd = client_open(admin_port(*state));
+    (void)send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL);
+    char *answer = read_all(fd); /* may be lost in a reset; but it is no 200, and the stream ends */
+    if (answer[0] != '\0') {
+        assert_status(answer, "431");
+    }
+    assert_int_equal(close(fd), 0);
+    assert_status(ask(*state, "GET /health/live" HEAD), "200");
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Forty silent clients fill every place; the forty-first is served when their time is over. */
+static void test_silent_clients_do_not_shut_others_out(void **state)
+{
+    int silent[40];
+
+    for (size_t i = 0; i < 40; i++) {
+        silent[i] = client_open(admin_port(*state));
+    }
+    assert_status(ask(*state, "GET /health/live" HEAD), "200");
+    for (size_t i = 0; i < 40; i++) {
+        assert_int_equal(close(silent[i]), 0);
+    }
+}
+
+/* A byte now and then is no idle connection, and still has an end. */
+static void test_a_trickle_has_an_end(void **state)
+{
+    const char *byte = "G";
+    int fd = client_open(admin_port(*state));
+    uint64_t start = now_ms();
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+
+    while (poll(&wait, 1, 200) == 0) {
+        assert_true(now_ms() - start < 9000);
+        assert_int_equal(send(fd, byte, 1, MSG_NOSIGNAL), 1);
+    }
+    assert_true(now_ms() - start >= 4000); /* not cut short by something else */
+    assert_int_equal(close(fd), 0);
+    assert_status(ask(*state, "GET /health/live" HEAD), "200");
+}
+
+static void test_a_port_in_use_is_named(void **state)
+{
+    char message[256];
+    char port[32];
+    const struct sockaddr_in6 address = loopback_4(admin_port(*state));
+
+    assert_null(admin_open(&address, &metrics, &ready_state, message, sizeof(message)));
+    (void)snprintf(port, sizeof(port), "127.0.0.1:%u", (unsigned)admin_port(*state));
+    assert_non_null(strstr(message, port));
+    assert_non_null(strstr(message, "admin.listen"));
+}
+
+static void test_ipv6(void **state)
+{
+    char message[256];
+    const struct sockaddr_in6 address = {.sin6_family = AF_INET6,
+                                         .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct admin *admin = admin_open(&address, &metrics, &ready_state, message, sizeof(message));
+
+    (void)state;
+    if (!admin) {
+        skip(); /* a host without IPv6 */
+    }
+    struct sockaddr_in6 target = address;
+    target.sin6_port = htons(admin_port(admin));
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&target, sizeof(target)), 0);
+    assert_int_equal(close(fd), 0);
+    admin_close(admin);
+}
+
+static void test_closing_ends_connections(void **state)
+{
+    char message[256];
+    const struct sockaddr_in6 address = loopback_4(0);
+    struct admin *admin = admin_open(&address, &metrics, &ready_state, message, sizeof(message));
+
+    (void)state;
+    assert_non_null(admin);
+    assert_status(ask(admin, "GET /health/live" HEAD), "200"); /* its thread runs */
+    int fd = client_open(admin_port(admin));
+    admin_close(admin);
+    (void)read_all(fd);
+    assert_int_equal(close(fd), 0);
+    admin_close(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_readiness_follows_the_server),
+        cmocka_unit_test(test_one_request_a_connection),
+        cmocka_unit_test(test_large_requests_are_refused),
+        cmocka_unit_test(test_silent_clients_do_not_shut_others_out),
+        cmocka_unit_test(test_a_trickle_has_an_end),
+        cmocka_unit_test(test_a_port_in_use_is_named),
+        cmocka_unit_test(test_ipv6),
+        cmocka_unit_test(test_closing_ends_connections),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
