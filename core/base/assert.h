@@ -7,8 +7,8 @@
 
 #include <assert.h> /* static_assert */
 
-#define MUST_CHECK __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define MUST_CHECK               __attribute__((warn_unused_result))
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
 #define ASSERT(condition)                                                                          \
     do {                                                                                           \

@@ -9,7 +9,7 @@
 
 void sha1(struct slice input, uint8_t out[SHA1_SIZE]);
 
-/* Characters written, no terminator; out holds BASE64_SIZE(input.size). Standard alphabet, padded. */
+/* Characters written, no terminator; out holds BASE64_SIZE(input.size). Standard, padded. */
 #define BASE64_SIZE(size) (((size) + 2) / 3 * 4)
 size_t base64_encode(struct slice input, char *out);
 
@@ -17,5 +17,5 @@ size_t base64_encode(struct slice input, char *out);
  * input.size / 4 * 3. */
 MUST_CHECK int64_t base64_decode(struct slice input, uint8_t *out);
 
-/* SipHash-2-4 (Aumasson and Bernstein 2012): a keyed hash for tables whose keys come from outside. */
+/* SipHash-2-4 (Aumasson and Bernstein 2012): a keyed hash for tables with keys from outside. */
 MUST_CHECK uint64_t siphash(const uint64_t key[2], struct slice input);

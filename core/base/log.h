@@ -5,8 +5,8 @@
  *   text: 2026-01-31T12:00:00.123Z warn token refused reason=expired shard=1
  *   json: {"time":"...","level":"warn","event":"token refused","reason":"expired","shard":1}
  *
- * A line is made in a fixed buffer (LOG_LINE_MAX, longer values are cut and marked) and written by one
- * write(2). Values from outside are escaped, so that one event is always one line. Any thread.
+ * A line is made in a fixed buffer (LOG_LINE_MAX, longer values are cut and marked) and written by
+ * one write(2). Values from outside are escaped, so that one event is always one line. Any thread.
  * Never pass a token, key or payload.
  */
 #pragma once
@@ -15,8 +15,16 @@
 
 #define LOG_LINE_MAX 2048
 
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
-enum log_format { LOG_TEXT, LOG_JSON };
+enum log_level {
+    LOG_DEBUG,
+    LOG_INFO,
+    LOG_WARN,
+    LOG_ERROR
+};
+enum log_format {
+    LOG_TEXT,
+    LOG_JSON
+};
 
 struct log_field {
     const char *name;
@@ -51,7 +59,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     log_write((level), (event), (const struct log_field[]){__VA_ARGS__},                           \
               sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
-/* At most one line per interval_ms of its kind; what was left out is counted and told by the next. */
+/* At most one line per interval_ms of its kind; how many were left out is told by the next. */
 struct log_limit {
     uint64_t next_ms;
     uint64_t suppressed;

@@ -1,9 +1,9 @@
 /*
  * random.h - random bytes of the kernel, from a buffer per thread that is wiped as it is used.
  *
- * One getrandom(2) of RANDOM_BUFFER_SIZE serves about 36 TLS handshakes. A forked child never reuses
- * its parent's bytes. random_source is the only place that asks the kernel; the simulator links
- * another one.
+ * One getrandom(2) of RANDOM_BUFFER_SIZE serves about 36 TLS handshakes. A forked child never
+ * reuses its parent's bytes. random_source is the only place that asks the kernel; the simulator
+ * links another one.
  */
 #pragma once
 

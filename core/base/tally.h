@@ -1,11 +1,11 @@
 /*
  * tally.h - how many connections each address or user has, over all shards.
  *
- * Besides the mailboxes this is the one structure that shards share: a cap per address or user means
- * something only over the whole process. It is touched twice in a connection's life, under one of 64
- * striped locks held for a few loads. Keys are kept as 64-bit SipHash values under a random key of
- * this process: nobody outside can make two collide, and by chance two of a million do with
- * probability 3e-8. Fixed memory: entries_max entries of 16 bytes.
+ * Besides the mailboxes this is the one structure that shards share: a cap per address or user
+ * means something only over the whole process. It is touched twice in a connection's life, under
+ * one of 64 striped locks held for a few loads. Keys are kept as 64-bit SipHash values under a
+ * random key of this process: nobody outside can make two collide, and by chance two of a million
+ * do with probability 3e-8. Fixed memory: entries_max entries of 16 bytes.
  */
 #pragma once
 
