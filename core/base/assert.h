@@ -10,12 +10,9 @@
 #define MUST_CHECK               __attribute__((warn_unused_result))
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
+/* An expression, so that it adds no nesting where it stands. */
 #define ASSERT(condition)                                                                          \
-    do {                                                                                           \
-        if (__builtin_expect(!(condition), 0)) {                                                   \
-            assert_failed(#condition, __FILE__, __LINE__);                                         \
-        }                                                                                          \
-    } while (0)
+    (__builtin_expect(!(condition), 0) ? assert_failed(#condition, __FILE__, __LINE__) : (void)0)
 
 /* Writes the place and the condition to stderr and aborts. Allocates nothing. */
 _Noreturn void assert_failed(const char *condition, const char *file, int line);

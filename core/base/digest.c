@@ -88,8 +88,12 @@ size_t base64_encode(struct slice input, char *out)
         memcpy(group, input.data + at, count);
         uint32_t bits = load_be24(group);
         for (size_t i = 0; i < 4; i++) {
-            *to++ = i <= count ? alphabet[bits >> (18 - 6 * i) & 63] : '=';
+            to[i] = '=';
+            if (i <= count) {
+                to[i] = alphabet[bits >> (18 - 6 * i) & 63];
+            }
         }
+        to += 4;
     }
     return (size_t)(to - out);
 }
