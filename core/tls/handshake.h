@@ -3,9 +3,9 @@
  *
  * A shard has one tls_server: library contexts made from the certificate set, and a bounded pool of
  * handshakes in flight. The caller owns the socket and all bytes: it buffers the ClientHello
- * (tls/gate.h), starts a handshake, feeds what arrives, sends what comes out, and at the end takes the
- * keys and lets the object go. The keys are compared with the library's own view (write keys, IVs,
- * sequence numbers); a mismatch fails the handshake.
+ * (tls/gate.h), starts a handshake, feeds what arrives, sends what comes out, and at the end takes
+ * the keys and lets the object go. The keys are compared with the library's own view (write keys,
+ * IVs, sequence numbers); a mismatch fails the handshake.
  */
 #pragma once
 
@@ -32,8 +32,8 @@ void tls_server_close(struct tls_server *server);
 MUST_CHECK int tls_server_renew(struct tls_server *server, const struct certificate_set *set,
                                 char *message, size_t message_size);
 
-/* A handshake's number, or NONE when handshakes_max are in flight. joined: the record that hello_read
- * made. */
+/* A handshake's number, or NONE when handshakes_max are in flight. joined: the record that
+ * hello_read made. */
 MUST_CHECK uint32_t handshake_start(struct tls_server *server, const struct hello *hello,
                                     const uint8_t *joined);
 
@@ -48,12 +48,12 @@ struct handshake_result {
     struct slice output; /* borrowed until the next call for this handshake */
     uint8_t alert;       /* FAILED: sent or received */
     bool alert_received;
-    bool resumed;        /* DONE: by ticket */
-    int error;           /* FAILED: the library's error number, for the log */
+    bool resumed; /* DONE: by ticket */
+    int error;    /* FAILED: the library's error number, for the log */
 };
 
-/* Feeds bytes from the socket (after the hello's). Incomplete records are left unconsumed. First call:
- * size 0, to answer the hello. */
+/* Feeds bytes from the socket (after the hello's). Incomplete records are left unconsumed. First
+ * call: size 0, to answer the hello. */
 MUST_CHECK enum handshake_status handshake_feed(struct tls_server *server, uint32_t number,
                                                 const uint8_t *input, size_t size,
                                                 struct handshake_result *result);

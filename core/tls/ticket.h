@@ -1,8 +1,9 @@
 /*
- * ticket.h - session ticket keys (RFC 8446, section 4.6.1; RFC 5077), shared by all shards and, through
- * a key file, by several hosts. One current key seals; it and up to two earlier ones open.
+ * ticket.h - session ticket keys (RFC 8446, section 4.6.1; RFC 5077), shared by all shards and,
+ * through a key file, by several hosts. One current key seals; it and up to two earlier ones open.
  *
- * Process-wide: rotation publishes a new immutable table; a shard picks it up at its next handshake.
+ * Process-wide: rotation publishes a new immutable table; a shard picks it up at its next
+ * handshake.
  */
 #pragma once
 
@@ -13,7 +14,8 @@ struct ticket_keys;
 #define TICKET_KEY_FILE_ENTRY 48 /* bytes: name[16], AES-256 key[32]; newest first, at most 3 */
 
 /* path NULL: random keys, rotated every rotate_s seconds by ticket_keys_rotate. Else keys come from
- * the file and rotation is the operator's (write the file anew, ticket_keys_reload). NULL on error. */
+ * the file and rotation is the operator's (write the file anew, ticket_keys_reload). NULL on error.
+ */
 MUST_CHECK struct ticket_keys *ticket_keys_open(const char *path, uint32_t rotate_s, char *message,
                                                 size_t message_size);
 void ticket_keys_close(struct ticket_keys *keys);
@@ -23,3 +25,29 @@ void ticket_keys_rotate(struct ticket_keys *keys, uint64_t now_ms);
 
 /* Reads the file again; on error the old keys stay. Returns 0 or -errno with a message. */
 MUST_CHECK int ticket_keys_reload(struct ticket_keys *keys, char *message, size_t message_size);
+
+/* Seconds that a client is told to keep a ticket: no longer than its key will live. */
+MUST_CHECK uint32_t ticket_life_s(const struct ticket_keys *keys);
+
+/* A ticket on the wire carries the name of its key, an IV and a tag of these sizes. */
+#define TICKET_NAME_SIZE 16
+#define TICKET_IV_SIZE   16 /* the library's field; 12 bytes are used, the rest is 0 */
+#define TICKET_TAG_SIZE  32 /* the library's field; 16 bytes are used, the rest is 0 */
+
+struct ticket {
+    uint8_t *name;
+    uint8_t *iv;
+    uint8_t *tag;
+    uint8_t *content; /* sealed and opened in place */
+    size_t size;
+};
+
+enum ticket_status {
+    TICKET_REFUSED, /* of no key that is known, or not of our making: a full handshake */
+    TICKET_OPENED,
+    TICKET_AGED, /* opened by an earlier key: a new one is due */
+};
+
+/* Any thread. */
+MUST_CHECK bool ticket_seal(struct ticket_keys *keys, const struct ticket *ticket);
+MUST_CHECK enum ticket_status ticket_open(struct ticket_keys *keys, const struct ticket *ticket);

@@ -1,0 +1,360 @@
+#include "tls/handshake.h"
+
+#include "base/pool.h"
+#include "tls/alert.h"
+#include "tls/early.h"
+#include "tls/exchange.h"
+#include "tls/heap.h"
+#include "tls/sieve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <wolfssl/ssl.h>
+
+/*
+ * What a handshake may hold between two calls (it waits for the client: 8 to 11 KB and its flight,
+ * up to 16 KB of a second hello), and what one call needs on top (20 KB, more with RSA-4096 and a
+ * hello of 16 KB).
+ */
+#define HANDSHAKE_HEAP_MAX (24 * 1024)
+#define CALL_HEAP_MAX      (192 * 1024)
+
+/* AES-128 first: a connection then rests in 144 bytes instead of 208. No CBC: the record layer is
+ * AEAD only. */
+#define SUITES                                                                                     \
+    "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384:TLS13-CHACHA20-POLY1305-SHA256:"              \
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                                   \
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
+    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+
+struct handshake {
+    struct exchange exchange;
+    struct sieve sieve;
+    struct tls_keys keys;
+    struct exchange_failure failure;
+    enum handshake_status status;
+    bool is_open;     /* the exchange holds a library object */
+    bool is_reported; /* the caller has seen status and output */
+};
+
+/* The library's contexts for one certificate set, in its order. */
+struct contexts {
+    const struct certificate_set *certificates;
+    WOLFSSL_CTX **list;
+    uint32_t count;
+};
+
+struct tls_server {
+    struct contexts contexts;
+    struct ticket_keys *tickets;
+    struct pool handshakes;
+    int64_t heap_size; /* what was allowed for it */
+    bool tls_1_2;
+    uint8_t scratch[EARLY_SCRATCH_SIZE];
+};
+
+static int ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv, unsigned char *tag,
+                           int is_sealing, unsigned char *content, int size, int *size_out,
+                           void *context)
+{
+    const struct ticket ticket = {name, iv, tag, content, (size_t)size};
+    *size_out = size;
+    if (is_sealing) {
+        return ticket_seal(context, &ticket) ? WOLFSSL_TICKET_RET_OK : WOLFSSL_TICKET_RET_FATAL;
+    }
+    switch (ticket_open(context, &ticket)) {
+    case TICKET_OPENED:
+        return WOLFSSL_TICKET_RET_OK;
+    case TICKET_AGED:
+        /* In 1.3 a new ticket follows anyway, and 5.7.2 does not resume from "create". */
+        return wolfSSL_GetVersion(ssl) == WOLFSSL_TLSV1_3 ? WOLFSSL_TICKET_RET_OK
+                                                          : WOLFSSL_TICKET_RET_CREATE;
+    case TICKET_REFUSED:
+        break;
+    }
+    return WOLFSSL_TICKET_RET_REJECT;
+}
+
+static bool context_tickets(WOLFSSL_CTX *context, struct ticket_keys *tickets)
+{
+    if (!tickets) {
+        return wolfSSL_CTX_no_ticket_TLSv13(context) == 0 &&
+               wolfSSL_CTX_NoTicketTLSv12(context) == WOLFSSL_SUCCESS &&
+               wolfSSL_CTX_set_TicketEncCb(context, NULL) == WOLFSSL_SUCCESS;
+    }
+    return wolfSSL_CTX_set_TicketEncCb(context, ticket_callback) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_TicketEncCtx(context, tickets) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_TicketHint(context, (int)ticket_life_s(tickets)) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_only_dhe_psk(context) == 0;
+}
+
+static bool context_setup(WOLFSSL_CTX *context, const struct tls_server *server,
+                          const struct certificate *certificate)
+{
+    int groups[] = {
+#ifdef WOLFSSL_HAVE_MLKEM
+        WOLFSSL_X25519MLKEM768,
+#endif
+        WOLFSSL_ECC_X25519,
+        WOLFSSL_ECC_SECP256R1,
+    };
+    exchange_context(context);
+    return wolfSSL_CTX_SetMinVersion(
+               context, server->tls_1_2 ? WOLFSSL_TLSV1_2 : WOLFSSL_TLSV1_3) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_cipher_list(context, SUITES) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_groups(context, groups, sizeof(groups) / sizeof(groups[0])) ==
+               WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_use_certificate_chain_buffer(context, certificate->chain.data,
+                                                    (long)certificate->chain.size) ==
+               WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_use_PrivateKey_buffer(context, certificate->key.data,
+                                             (long)certificate->key.size,
+                                             WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS &&
+           context_tickets(context, server->tickets);
+}
+
+static void contexts_close(struct contexts *contexts)
+{
+    /* The library counts references: handshakes in flight keep their own. */
+    for (uint32_t i = 0; i < contexts->count; i++) {
+        wolfSSL_CTX_free(contexts->list[i]);
+    }
+    free(contexts->list);
+    *contexts = (struct contexts){.list = NULL};
+}
+
+static int contexts_open(struct contexts *contexts, const struct tls_server *server,
+                         const struct certificate_set *certificates, char *message,
+                         size_t message_size)
+{
+    const uint32_t count = certificate_set_count(certificates);
+    contexts->certificates = certificates;
+    contexts->count = 0;
+    contexts->list = calloc(count, sizeof(WOLFSSL_CTX *));
+    while (contexts->list && contexts->count < count) {
+        WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLS_server_method());
+        if (!context) {
+            break;
+        }
+        contexts->list[contexts->count] = context;
+        contexts->count++;
+        if (!context_setup(context, server,
+                           certificate_set_at(certificates, contexts->count - 1))) {
+            break;
+        }
+    }
+    if (!contexts->list || contexts->count < count) {
+        (void)snprintf(message, message_size, "no memory for the TLS contexts of %u certificates",
+                       count);
+        contexts_close(contexts);
+        return -1;
+    }
+    return 0;
+}
+
+struct tls_server *tls_server_open(const struct tls_server_options *options, char *message,
+                                   size_t message_size)
+{
+    heap_install();
+    struct tls_server *server = calloc(1, sizeof(*server));
+    if (!server) {
+        (void)snprintf(message, message_size, "no memory for a TLS server");
+        return NULL;
+    }
+    server->tickets = options->tickets;
+    server->tls_1_2 = options->tls_1_2;
+    if (pool_open(&server->handshakes, POOL_SECRET, sizeof(struct handshake),
+                  options->handshakes_max) < 0) {
+        (void)snprintf(message, message_size, "no memory for %u handshakes",
+                       options->handshakes_max);
+        free(server);
+        return NULL;
+    }
+    if (contexts_open(&server->contexts, server, options->certificates, message, message_size) <
+        0) {
+        pool_close(&server->handshakes);
+        free(server);
+        return NULL;
+    }
+    server->heap_size = (int64_t)options->handshakes_max * HANDSHAKE_HEAP_MAX + CALL_HEAP_MAX;
+    heap_allow(server->heap_size);
+    return server;
+}
+
+static struct handshake *handshake_at(const struct tls_server *server, uint32_t number)
+{
+    ASSERT(pool_is_taken(&server->handshakes, number));
+    return pool_at(&server->handshakes, number);
+}
+
+void tls_server_close(struct tls_server *server)
+{
+    if (!server) {
+        return;
+    }
+    for (uint32_t number = 0; server->handshakes.count > 0; number++) {
+        if (pool_is_taken(&server->handshakes, number)) {
+            handshake_end(server, number);
+        }
+    }
+    contexts_close(&server->contexts);
+    pool_close(&server->handshakes);
+    heap_allow(-server->heap_size);
+    free(server);
+}
+
+int tls_server_renew(struct tls_server *server, const struct certificate_set *set, char *message,
+                     size_t message_size)
+{
+    struct contexts contexts;
+    const int result = contexts_open(&contexts, server, set, message, message_size);
+    if (result == 0) {
+        contexts_close(&server->contexts);
+        server->contexts = contexts;
+    }
+    return result;
+}
+
+/* Hands one record (or the hello) to the library. */
+static void run(struct handshake *handshake, struct slice record)
+{
+    switch (exchange_run(&handshake->exchange, record, &handshake->keys, &handshake->failure)) {
+    case EXCHANGE_MORE:
+        handshake->status = HANDSHAKE_MORE;
+        break;
+    case EXCHANGE_DONE:
+        handshake->status = HANDSHAKE_DONE;
+        break;
+    case EXCHANGE_FAILED:
+        handshake->status = HANDSHAKE_FAILED;
+        break;
+    }
+}
+
+static WOLFSSL_CTX *context_for(const struct tls_server *server, const struct hello *hello)
+{
+    const struct certificate_wish wish = {
+        .name = slice_from(hello->name, hello->name_size),
+        .ecdsa = hello->offers_ecdsa,
+        .rsa = hello->offers_rsa,
+    };
+    return server->contexts.list[certificate_choose(server->contexts.certificates, &wish)];
+}
+
+uint32_t handshake_start(struct tls_server *server, const struct hello *hello,
+                         const uint8_t *joined)
+{
+    const uint32_t number = pool_take(&server->handshakes);
+    if (number == NONE) {
+        return NONE;
+    }
+    struct handshake *handshake = pool_at(&server->handshakes, number);
+    memset(handshake, 0, sizeof(*handshake));
+    sieve_init(&handshake->sieve, hello);
+    handshake->is_open = exchange_open(&handshake->exchange, context_for(server, hello));
+    if (!handshake->is_open) {
+        handshake->status = HANDSHAKE_FAILED;
+        handshake->failure.alert = ALERT_INTERNAL_ERROR;
+        return number;
+    }
+    if (!hello->offers_psk_dhe) {
+        /* A client that names no mode in which it could come back (RFC 8446, section 4.2.9). */
+        (void)wolfSSL_no_ticket_TLSv13(handshake->exchange.ssl);
+    }
+    run(handshake, slice_from(joined, RECORD_HEADER_SIZE + hello->message_size));
+    return number;
+}
+
+static void refuse(struct handshake *handshake, uint8_t alert)
+{
+    exchange_refuse(&handshake->exchange, alert, &handshake->failure);
+    handshake->status = HANDSHAKE_FAILED;
+}
+
+/* Takes the first record of input; returns its size, 0 when it is not whole or the handshake ended.
+ */
+static size_t take_record(struct tls_server *server, struct handshake *handshake,
+                          struct slice input)
+{
+    uint8_t alert = 0;
+    const size_t size = sieve_frame(input, &alert);
+    struct slice record = slice_from(input.data, size);
+    if (alert) {
+        refuse(handshake, alert);
+        return 0;
+    }
+    if (size == 0) {
+        return 0;
+    }
+    switch (sieve_record(&handshake->sieve, &handshake->exchange.wire, &handshake->exchange.capture,
+                         &record, server->scratch, &alert)) {
+    case SIEVE_PASS:
+        run(handshake, record);
+        sieve_clear(&handshake->sieve);
+        break;
+    case SIEVE_DROP:
+        break;
+    case SIEVE_REFUSE:
+        refuse(handshake, alert);
+        break;
+    }
+    return size;
+}
+
+enum handshake_status handshake_feed(struct tls_server *server, uint32_t number,
+                                     const uint8_t *input, size_t size,
+                                     struct handshake_result *result)
+{
+    struct handshake *handshake = handshake_at(server, number);
+    *result = (struct handshake_result){.consumed = 0};
+    if (handshake->is_reported) {
+        ASSERT(handshake->status == HANDSHAKE_MORE);
+        exchange_clear_output(&handshake->exchange);
+    }
+    while (handshake->status == HANDSHAKE_MORE) {
+        const size_t taken = take_record(
+            server, handshake, slice_from(input + result->consumed, size - result->consumed));
+        if (taken == 0) {
+            break;
+        }
+        result->consumed += taken;
+    }
+    handshake->is_reported = true;
+    result->output = slice_from(handshake->exchange.output, handshake->exchange.output_size);
+    if (handshake->status == HANDSHAKE_FAILED) {
+        result->alert = handshake->failure.alert;
+        result->alert_received = handshake->failure.alert_received;
+        result->error = handshake->failure.error;
+    } else if (handshake->status == HANDSHAKE_DONE) {
+        result->resumed = wolfSSL_session_reused(handshake->exchange.ssl) == 1;
+    }
+    return handshake->status;
+}
+
+void handshake_keys(struct tls_server *server, uint32_t number, struct tls_keys *keys)
+{
+    const struct handshake *handshake = handshake_at(server, number);
+    ASSERT(handshake->status == HANDSHAKE_DONE);
+    *keys = handshake->keys;
+}
+
+void handshake_end(struct tls_server *server, uint32_t number)
+{
+    struct handshake *handshake = handshake_at(server, number);
+    if (handshake->is_open) {
+        exchange_close(&handshake->exchange);
+    }
+    sieve_clear(&handshake->sieve);
+    secret_wipe(handshake, sizeof(*handshake));
+    pool_give(&server->handshakes, number);
+}
+
+uint32_t handshake_count(const struct tls_server *server)
+{
+    return server->handshakes.count;
+}
+
+size_t handshake_heap(void)
+{
+    return heap_used();
+}
