@@ -1,10 +1,10 @@
 /*
- * gate.h - what stands between the socket and wolfSSL: the ClientHello, read once, before anything is
- * allocated for it.
+ * gate.h - what stands between the socket and wolfSSL: the ClientHello, read once, before anything
+ * is allocated for it.
  *
  * Pure. Joins a ClientHello that is split over records or segments, bounds it, and walks its
- * extensions, so that the certificate can be chosen and the hopeless refused with the alert that the
- * RFC names (facts measured on wolfSSL 5.7.2 and 5.9.2, where it stays silent or too lenient).
+ * extensions, so that the certificate can be chosen and the hopeless refused with the alert that
+ * the RFC names (facts measured on wolfSSL 5.7.2 and 5.9.2, where it stays silent or too lenient).
  */
 #pragma once
 
@@ -14,10 +14,10 @@
 #define HELLO_NAME_MAX 255
 
 enum hello_status {
-    HELLO_MORE,       /* not whole yet */
+    HELLO_MORE, /* not whole yet */
     HELLO_WHOLE,
     HELLO_REFUSED,    /* hello.alert says with which alert */
-    HELLO_PLAIN_HTTP, /* the bytes begin as an HTTP request in clear: answer 400 in clear */
+    HELLO_PLAIN_HTTP, /* it begins with a capital letter, as HTTP does: answer 400 in clear */
     HELLO_PEER_ALERT, /* the client sent an alert instead: just close */
 };
 
@@ -26,21 +26,22 @@ struct hello {
     size_t message_size; /* the joined handshake message: 4-byte header and body */
     uint8_t alert;
     bool offers_tls_1_3;
-    bool offers_ecdsa;       /* a P-256 ECDSA certificate will do (signature algorithms, suites) */
+    bool offers_ecdsa; /* a P-256 ECDSA certificate will do (signature algorithms, suites) */
     bool offers_rsa;
-    bool offers_early_data;  /* extension 42 */
-    bool offers_psk_dhe;     /* extension 45 holds psk_dhe_ke */
-    bool offers_ticket;      /* extension 41 or a non-empty 35 */
-    bool offers_hybrid;      /* a key share of X25519MLKEM768 */
-    bool only_h2;            /* ALPN offers h2 and not http/1.1 */
+    bool offers_early_data; /* extension 42 */
+    bool offers_psk_dhe;    /* extension 45 holds psk_dhe_ke */
+    bool offers_ticket;     /* extension 41 or a non-empty 35 */
+    bool offers_hybrid;     /* a key share of X25519MLKEM768 */
+    bool only_h2;           /* ALPN offers h2 and not http/1.1 */
     bool has_session_id;
-    uint8_t name_size;            /* SNI host name, letters folded, trailing dot taken off; 0: none */
+    uint8_t name_size; /* SNI host name, letters folded, trailing dot taken off; 0: none */
     char name[HELLO_NAME_MAX + 1]; /* terminated */
 };
 
 /*
- * Looks at all bytes received so far (from the first one on). HELLO_WHOLE: joined, when not NULL, gets
- * one record (5 bytes of header and the message: HELLO_SIZE_MAX + 5 bytes of room) to feed to wolfSSL.
+ * Looks at all bytes received so far (from the first one on). HELLO_WHOLE: joined, when not NULL,
+ * gets one record (5 bytes of header and the message: HELLO_SIZE_MAX + 5 bytes of room) to feed to
+ * wolfSSL.
  */
 MUST_CHECK enum hello_status hello_read(const uint8_t *input, size_t size, struct hello *hello,
                                         uint8_t *joined);

@@ -1,16 +1,23 @@
 /*
  * record.h - the TLS record layer after the handshake (RFC 8446, section 5; RFC 5246, section 6).
  *
- * One connection is one block of plain numbers, no library object: keys, IVs, sequence numbers and a
- * few bytes of state. Works in place, allocates nothing, sets its AES key schedule per record (43 ns
- * with word32 GCM). Same code for the server and for the load tool's clients. AEAD suites only.
+ * One connection is one block of plain numbers, no library object: keys, IVs, sequence numbers and
+ * a few bytes of state. Works in place, allocates nothing, sets its AES key schedule per record (43
+ * ns with word32 GCM). Same code for the server and for the load tool's clients. AEAD suites only.
  */
 #pragma once
 
 #include "base/bytes.h"
 
-enum tls_version { TLS_1_2, TLS_1_3 };
-enum tls_suite { TLS_AES_128_GCM, TLS_AES_256_GCM, TLS_CHACHA20_POLY1305 };
+enum tls_version {
+    TLS_1_2,
+    TLS_1_3
+};
+enum tls_suite {
+    TLS_AES_128_GCM,
+    TLS_AES_256_GCM,
+    TLS_CHACHA20_POLY1305
+};
 
 /* The sizes in which states come: a pool for each. */
 enum tls_class {
@@ -23,9 +30,9 @@ enum tls_class {
 #define TLS_STATE_SIZE_MAX 208
 
 /*
- * The head of a state. Behind it lie the keys and IVs of both directions, then, in 1.3, the secrets that
- * only a KeyUpdate needs: sealing and opening touch the first 80 (AES-128) or 112 bytes. Fields are
- * record.c's own, others use the functions.
+ * The head of a state. Behind it lie the keys and IVs of both directions, then, in 1.3, the secrets
+ * that only a KeyUpdate needs: sealing and opening touch the first 80 (AES-128) or 112 bytes.
+ * Fields are record.c's own, others use the functions.
  */
 struct tls_state {
     uint8_t suite : 2;
@@ -70,36 +77,37 @@ void tls_state_wipe(struct tls_state *state);
 enum tls_status {
     TLS_DATA,   /* record.data holds application data, possibly none */
     TLS_MORE,   /* the record is not complete; nothing was consumed */
-    TLS_CLOSED, /* close_notify or a fatal alert came (record.alert: its description); nothing more is
-                   opened. After a fatal alert nothing can be sealed either. */
-    TLS_ERROR,  /* the peer broke the protocol; record.alert is the alert to send, the state is dead */
+    TLS_CLOSED, /* close_notify or a fatal alert came (record.alert: its description); nothing more
+                   is opened. After a fatal alert nothing can be sealed either. */
+    TLS_ERROR,  /* the peer broke the protocol; record.alert is the alert to send */
 };
 
 struct tls_record {
-    size_t consumed;  /* bytes of input taken by this record, header included */
-    size_t wanted;    /* TLS_MORE: bytes of input that the whole record needs (5: header unknown yet) */
+    size_t consumed;   /* bytes of input taken by this record, header included */
+    size_t wanted;     /* TLS_MORE: bytes that the whole record needs (5: header unknown yet) */
     struct slice data; /* in place, inside the input */
     uint8_t alert;
 };
 
-/* Opens the first record of input, in place. Control records (KeyUpdate, warnings, padding only) are
- * handled inside and come back as TLS_DATA with no data; they may set tls_update_due. */
+/* Opens the first record of input, in place. Control records (KeyUpdate, warnings, padding only)
+ * are handled inside and come back as TLS_DATA with no data; they may set tls_update_due. */
 MUST_CHECK enum tls_status tls_open(struct tls_state *state, uint8_t *input, size_t size,
                                     struct tls_record *record);
 
 /* The largest piece of data in one record (RFC 8446, section 5.1), and of a whole sealed record. */
-#define TLS_DATA_SIZE_MAX 16384
+#define TLS_DATA_SIZE_MAX   16384
 #define TLS_RECORD_SIZE_MAX (5 + TLS_DATA_SIZE_MAX + 256)
-#define TLS_OVERHEAD_MAX 32 /* header, explicit nonce, content type and tag of one record we seal */
+#define TLS_OVERHEAD_MAX    32 /* header, explicit nonce, type and tag of one record we seal */
 
 /* Bytes before the data in a sealed record: 5, or 13 for 1.2 GCM. */
 MUST_CHECK size_t tls_headroom(const struct tls_state *state);
 
 /*
- * Seals application data in place: the caller put data_size bytes at out + tls_headroom, and the room
- * of out is data_size + TLS_OVERHEAD_MAX at least. Returns the record's size, or 0 when nothing may be
- * sent any more: the keys are used up (1.2 at its record limit, or a sequence number's end; an alert
- * still goes out), or the state is closed for sending or dead. Asserts !tls_update_due.
+ * Seals application data in place: the caller put data_size bytes at out + tls_headroom, and the
+ * room of out is data_size + TLS_OVERHEAD_MAX at least. Returns the record's size, or 0 when
+ * nothing may be sent any more: the keys are used up (1.2 at its record limit, or a sequence
+ * number's end; an alert still goes out), or the state is closed for sending or dead. Asserts
+ * !tls_update_due.
  */
 MUST_CHECK size_t tls_seal(struct tls_state *state, uint8_t *out, size_t data_size);
 
@@ -111,13 +119,13 @@ static inline bool tls_update_due(const struct tls_state *state)
     return state->update_due;
 }
 
-/* Writes one KeyUpdate (update_not_requested) record under the old key and turns the key; in 1.2 the
- * warning no_renegotiation. Returns its size (at most TLS_OVERHEAD_MAX + 5), 0 when nothing may be sent
- * any more. Clears tls_update_due. */
+/* Writes one KeyUpdate (update_not_requested) record under the old key and turns the key; in 1.2
+ * the warning no_renegotiation. Returns its size (at most TLS_OVERHEAD_MAX + 5), 0 when nothing may
+ * be sent any more. Clears tls_update_due. */
 MUST_CHECK size_t tls_seal_update(struct tls_state *state, uint8_t *out);
 
-/* Writes one alert record (0: close_notify, level warning; anything else fatal and the state's end), at
- * most TLS_OVERHEAD_MAX + 2 bytes; returns its size, 0 when nothing may be sent any more. */
+/* Writes one alert record (0: close_notify, level warning; anything else fatal, the state's end),
+ * at most TLS_OVERHEAD_MAX + 2 bytes; returns its size, 0 when nothing may be sent any more. */
 MUST_CHECK size_t tls_seal_alert(struct tls_state *state, uint8_t description, uint8_t *out);
 
 /* Prefetches what sealing and opening touch: for loops over many connections, about four ahead. */
