@@ -225,6 +225,14 @@ static void settle(struct ws_reader *reader, const struct ws_piece *piece)
     }
 }
 
+/* A zeroed reader is sound, whatever broke it. */
+static enum ws_status fail(struct ws_reader *reader, struct ws_piece *piece, uint16_t close_code)
+{
+    *reader = (struct ws_reader){0};
+    *piece = (struct ws_piece){.close_code = close_code};
+    return WS_ERROR;
+}
+
 enum ws_status ws_read(struct ws_reader *reader, const struct ws_limits *limits, uint8_t *input,
                        size_t size, struct ws_piece *piece)
 {
@@ -237,9 +245,9 @@ enum ws_status ws_read(struct ws_reader *reader, const struct ws_limits *limits,
                 piece->consumed = at;
                 return WS_MORE;
             }
-            piece->close_code = push_header_byte(reader, limits, input[at++]);
-            if (piece->close_code != 0) {
-                return WS_ERROR;
+            uint16_t error = push_header_byte(reader, limits, input[at++]);
+            if (error != 0) {
+                return fail(reader, piece, error);
             }
         }
         if (at == size && reader->payload_left > 0) {
@@ -250,8 +258,7 @@ enum ws_status ws_read(struct ws_reader *reader, const struct ws_limits *limits,
         at += piece->payload.size;
         piece->consumed = at;
         if (!is_control(reader) && is_text(reader) && !check_text(reader, piece)) {
-            piece->close_code = WS_CLOSE_INVALID_PAYLOAD;
-            return WS_ERROR;
+            return fail(reader, piece, WS_CLOSE_INVALID_PAYLOAD);
         }
         settle(reader, piece);
         /* An empty fragment that ends nothing is no piece: go on to the next frame. */

@@ -1,9 +1,9 @@
 /*
  * frame.h - WebSocket frames (RFC 6455, section 5): bytes in, pieces of payload out, and back.
  *
- * Pure: no I/O, no allocation, no clock. The caller owns every buffer and keeps one struct ws_reader
- * per connection: 16 bytes of plain data, valid in whatever place the input is cut. Payload is unmasked
- * in place and handed out as borrowed slices of the input.
+ * Pure: no I/O, no allocation, no clock. The caller owns every buffer and keeps one struct
+ * ws_reader per connection: 16 bytes of plain data, valid in whatever place the input is cut.
+ * Payload is unmasked in place and handed out as borrowed slices of the input.
  */
 #pragma once
 
@@ -19,17 +19,17 @@ enum ws_opcode {
     WS_PONG = 0xa,
 };
 
-#define WS_HEADER_SIZE_MAX 14 /* 2, 8 of length, 4 of masking key */
+#define WS_HEADER_SIZE_MAX  14 /* 2, 8 of length, 4 of masking key */
 #define WS_CONTROL_SIZE_MAX 125
 
 /* Zeroed: at the start of a connection. Fields are frame.c's own. */
 struct ws_reader {
-    uint32_t payload_left;  /* of the current frame */
-    uint32_t message_size;  /* payload that the message's headers have announced, this frame included */
-    uint8_t mask[4];        /* turned as payload is read: mask[0] fits the next byte */
-    uint8_t header_size;    /* bytes of the header read so far, kept until the payload's end; 0: between frames */
-    uint8_t head[2];        /* the frame's first two bytes */
-    uint8_t state;          /* message's opcode (2 bits: none, text, binary), a piece given, UTF-8 (4) */
+    uint32_t payload_left; /* of the current frame */
+    uint32_t message_size; /* what the headers of this message announced so far */
+    uint8_t mask[4];       /* turned as payload is read: mask[0] fits the next byte */
+    uint8_t header_size; /* bytes of the header read; kept to the payload's end, 0 between frames */
+    uint8_t head[2];     /* the frame's first two bytes */
+    uint8_t state;       /* opcode of the message (2 bits), a piece was given (1), UTF-8 (4) */
 };
 static_assert(sizeof(struct ws_reader) == 16, "one per connection");
 
@@ -46,27 +46,28 @@ struct ws_limits {
 enum ws_status {
     WS_PIECE, /* part of a data message or of a control frame */
     WS_MORE,  /* all input was consumed */
-    WS_ERROR, /* the peer broke the protocol; piece.close_code says how to close: read no more */
+    WS_ERROR, /* the peer broke the protocol: close with piece.close_code and read no more */
 };
 
 struct ws_piece {
-    size_t consumed;      /* bytes of input taken by this call; also set with WS_MORE */
+    size_t consumed;       /* bytes of input taken by this call; also set with WS_MORE */
     enum ws_opcode opcode; /* of the message (never WS_CONTINUATION) or of the control frame */
-    bool is_first;        /* first piece of its message or control frame */
-    bool is_last;         /* last piece of its message or control frame (may be empty) */
-    struct slice payload; /* unmasked, in place */
+    bool is_first;         /* first piece of its message or control frame */
+    bool is_last;          /* last piece of its message or control frame (may be empty) */
+    struct slice payload;  /* unmasked, in place */
     uint16_t close_code;
 };
 
 /* Reads the next piece from input, unmasking in place. A control frame may come in several pieces:
  * the caller gathers at most WS_CONTROL_SIZE_MAX bytes. Text is checked as UTF-8, piece by piece.
- * A frame's header is judged byte by byte as it comes: 1002, or 1009 before any payload that is over
- * the limit. An empty piece is given only where a message or control frame ends. */
+ * A frame's header is judged byte by byte as it comes: 1002, or 1009 before any payload that is
+ * over the limit. An empty piece is given only where a message or control frame ends.
+ * WS_ERROR leaves a zeroed reader. */
 MUST_CHECK enum ws_status ws_read(struct ws_reader *reader, const struct ws_limits *limits,
                                   uint8_t *input, size_t size, struct ws_piece *piece);
 
-/* Checks the gathered payload of a close frame. WS_PIECE: *code is the peer's (WS_CLOSE_NO_STATUS when
- * there is none). WS_ERROR: *code is the one to close with. */
+/* Checks the gathered payload of a close frame. WS_PIECE: *code is the peer's (WS_CLOSE_NO_STATUS
+ * when there is none). WS_ERROR: *code is the one to close with. */
 MUST_CHECK enum ws_status ws_read_close(struct slice payload, uint16_t *code);
 
 /* Writes an unmasked frame header (a server's); FIN set. Returns its size: 2, 4 or 10. */
