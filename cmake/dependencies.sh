@@ -99,6 +99,7 @@ apt_entries() {
                 { print }' >"$work/$suite/parts/limpet.sources"
     elif grep -qsE '^deb .*debian' /etc/apt/sources.list; then
         sed -nE -e '/cdrom:/d' -e "s/\b$codename\b/$suite/g" -e 's/^deb (.*debian.*)/deb-src \1/p' /etc/apt/sources.list |
+            sed "s|^deb-src \([^[]\)|deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \1|" |
             awk -v suite="$suite" 'suite != "sid" || !/sid-/' >"$work/$suite/parts/limpet.list"
     else
         return 1
@@ -135,11 +136,12 @@ $package $wanted yourself and name its parent folder in LIMPET_SOURCES."
         mkdir -p "$work/$suite/parts" "$work/$suite/lists/partial" "$work/$suite/cache"
         apt_entries "$suite" || fail "no Debian mirror found in /etc/apt to fetch $package $wanted from $suite. $advice"
         say "reading Debian $suite's list of sources"
-        private_apt "$suite" apt-get update >>"$work/log" 2>&1 ||
+        private_apt "$suite" apt-get --error-on=any update >>"$work/log" 2>&1 ||
             fail "cannot read Debian $suite's list of sources, for $package $wanted. $advice"
         touch "$work/$suite/read"
     fi
-    known=$(private_apt "$suite" apt-cache --only-source showsrc "$package" 2>>"$work/log" | sed -n 's/^Version: //p' | sort -uV)
+    known=$(private_apt "$suite" apt-cache --only-source showsrc "$package" 2>>"$work/log" |
+        sed -n 's/^Version: //p' | sort -uV) || true
     version=$(grep "^${wanted//./\\.}[.+-]" <<<"$known" | tail -n 1) ||
         fail "Debian $suite has no $package $wanted (it has: ${known:-none}). $advice"
     say "fetching $package $version from Debian $suite"
