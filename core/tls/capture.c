@@ -99,6 +99,7 @@ bool capture_keys(const struct capture *capture, const struct wire *wire, struct
         (version != WOLFSSL_TLSV1_3 && version != WOLFSSL_TLSV1_2)) {
         return false;
     }
+    keys->client = !is_server;
     keys->version = version == WOLFSSL_TLSV1_3 ? TLS_1_3 : TLS_1_2;
     /* The result only says whether the number is zero. */
     (void)wolfSSL_GetSequenceNumber(ssl, &send_sequence);

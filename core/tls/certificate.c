@@ -205,20 +205,12 @@ static bool read_chain(struct certificate_set *set, uint32_t number, const struc
 static bool try_pair(const struct certificate *certificate, WOLFSSL_CTX *context,
                      const struct report *report)
 {
-    struct slice rest = certificate->key;
-    struct slice block;
-    if (!pem_next(&rest, "PRIVATE KEY", &block)) {
-        return complain(report, report->files->key_path, "no private key in it");
-    }
-    if (memmem(block.data, block.size, "ENCRYPTED", 9)) {
-        return complain(report, report->files->key_path,
-                        "the private key is encrypted; store it without a passphrase");
-    }
     if (wolfSSL_CTX_use_certificate_chain_buffer(
             context, certificate->chain.data, (long)certificate->chain.size) != WOLFSSL_SUCCESS) {
         return complain(report, report->files->certificate_path, "the chain cannot be loaded");
     }
-    if (wolfSSL_CTX_use_PrivateKey_buffer(context, block.data, (long)block.size,
+    if (wolfSSL_CTX_use_PrivateKey_buffer(context, certificate->key.data,
+                                          (long)certificate->key.size,
                                           WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS) {
         return complain(report, report->files->key_path,
                         "the private key cannot be loaded: damaged, or not ECDSA P-256 or RSA");
@@ -227,6 +219,21 @@ static bool try_pair(const struct certificate *certificate, WOLFSSL_CTX *context
         (void)snprintf(report->message, report->message_size, "%s: not the key of %s",
                        report->files->key_path, report->files->certificate_path);
         return false;
+    }
+    return true;
+}
+
+/* Other blocks may stand before the key: EC parameters, or the certificates. */
+static bool find_key(struct pair *pair, const struct report *report)
+{
+    struct slice rest = slice_from(pair->key.text, pair->key.size);
+    struct slice *key = &pair->certificate.key;
+    if (!pem_next(&rest, "PRIVATE KEY", key)) {
+        return complain(report, report->files->key_path, "no private key in it");
+    }
+    if (memmem(key->data, key->size, "ENCRYPTED", 9)) {
+        return complain(report, report->files->key_path,
+                        "the private key is encrypted; store it without a passphrase");
     }
     return true;
 }
@@ -240,8 +247,7 @@ static bool read_pair(struct certificate_set *set, uint32_t number, const struct
         return false;
     }
     pair->certificate.chain = slice_from(pair->chain.text, pair->chain.size);
-    pair->certificate.key = slice_from(pair->key.text, pair->key.size);
-    if (!read_chain(set, number, report)) {
+    if (!read_chain(set, number, report) || !find_key(pair, report)) {
         return false;
     }
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLS_server_method());

@@ -277,7 +277,7 @@ static size_t take_record(struct tls_server *server, struct handshake *handshake
                           struct slice input)
 {
     uint8_t alert = 0;
-    const size_t size = sieve_frame(input, &alert);
+    const size_t size = wire_frame(input, &alert);
     struct slice record = slice_from(input.data, size);
     if (alert) {
         refuse(handshake, alert);

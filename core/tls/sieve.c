@@ -6,7 +6,6 @@
 
 #define MESSAGE_HEADER_SIZE    4
 #define HANDSHAKE_CLIENT_HELLO 1
-#define SEALED_EXTRA_MAX       256
 
 static enum sieve_verdict refuse(uint8_t *alert, uint8_t description)
 {
@@ -61,7 +60,10 @@ static enum sieve_verdict second_hello(struct sieve *sieve, const struct wire *w
         return refuse(alert, ALERT_INTERNAL_ERROR);
     }
     if (body.size > sieve->second_room - sieve->second_size) {
-        return refuse(alert, ALERT_DECODE_ERROR); /* too large, or more than the hello */
+        /* Too large; or it says how large it is, and its record holds more. */
+        return refuse(alert, sieve->second_room == RECORD_HEADER_SIZE + HELLO_SIZE_MAX
+                                 ? ALERT_DECODE_ERROR
+                                 : ALERT_UNEXPECTED_MESSAGE);
     }
     memcpy(sieve->second + sieve->second_size, body.data, body.size);
     sieve->second_size += (uint32_t)body.size;
@@ -76,7 +78,7 @@ static enum sieve_verdict second_hello(struct sieve *sieve, const struct wire *w
         return SIEVE_DROP;
     }
     if (sieve->second_size > whole) {
-        return refuse(alert, ALERT_DECODE_ERROR);
+        return refuse(alert, ALERT_UNEXPECTED_MESSAGE);
     }
     const size_t message_size = whole - RECORD_HEADER_SIZE;
     *alert = wire_second_hello(wire, slice_from(sieve->second + RECORD_HEADER_SIZE, message_size));
@@ -148,22 +150,4 @@ enum sieve_verdict sieve_record(struct sieve *sieve, const struct wire *wire,
         return second_hello(sieve, wire, record, alert);
     }
     return SIEVE_PASS;
-}
-
-size_t sieve_frame(struct slice input, uint8_t *alert)
-{
-    *alert = 0;
-    if (input.size < RECORD_HEADER_SIZE) {
-        return 0;
-    }
-    const uint8_t type = input.data[0];
-    const size_t size = load_be16(input.data + 3);
-    const size_t size_max = HELLO_SIZE_MAX + (type == RECORD_DATA ? SEALED_EXTRA_MAX : 0);
-    if (type < RECORD_CHANGE_CIPHER || type > RECORD_DATA ||
-        (type == RECORD_HANDSHAKE && size == 0)) {
-        *alert = ALERT_UNEXPECTED_MESSAGE;
-    } else if (size > size_max) {
-        *alert = ALERT_RECORD_OVERFLOW;
-    }
-    return *alert == 0 && input.size >= RECORD_HEADER_SIZE + size ? RECORD_HEADER_SIZE + size : 0;
 }

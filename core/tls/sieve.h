@@ -37,7 +37,3 @@ void sieve_clear(struct sieve *sieve);
 MUST_CHECK enum sieve_verdict sieve_record(struct sieve *sieve, const struct wire *wire,
                                            const struct capture *capture, struct slice *record,
                                            uint8_t *scratch, uint8_t *alert);
-
-/* The size of input's first record when it is whole, 0 when not. Refuses (*alert != 0) by its
- * header what can be no record of a handshake. */
-MUST_CHECK size_t sieve_frame(struct slice input, uint8_t *alert);

@@ -2,6 +2,8 @@
 
 #include "tls/alert.h"
 
+#define BODY_SIZE_MAX          16384
+#define SEALED_EXTRA_MAX       256
 #define HANDSHAKE_SERVER_HELLO 2
 #define EXTENSION_KEY_SHARE    51
 #define RANDOM_SIZE            32
@@ -81,6 +83,24 @@ static bool server_hello_sent(struct wire *wire, struct slice message)
     }
     wire->change_added = true;
     return true;
+}
+
+size_t wire_frame(struct slice input, uint8_t *alert)
+{
+    *alert = 0;
+    if (input.size < RECORD_HEADER_SIZE) {
+        return 0;
+    }
+    const uint8_t type = input.data[0];
+    const size_t size = load_be16(input.data + 3);
+    const size_t size_max = BODY_SIZE_MAX + (type == RECORD_DATA ? SEALED_EXTRA_MAX : 0);
+    if (type < RECORD_CHANGE_CIPHER || type > RECORD_DATA ||
+        (type == RECORD_HANDSHAKE && size == 0)) {
+        *alert = ALERT_UNEXPECTED_MESSAGE;
+    } else if (size > size_max) {
+        *alert = ALERT_RECORD_OVERFLOW;
+    }
+    return *alert == 0 && input.size >= RECORD_HEADER_SIZE + size ? RECORD_HEADER_SIZE + size : 0;
 }
 
 bool wire_sent(struct wire *wire, struct slice record)

@@ -29,6 +29,10 @@ struct wire {
     bool change_added; /* the one for middleboxes */
 };
 
+/* The size of input's first record when it is whole, 0 when not. Refuses (*alert != 0) by its
+ * header what can be no record of a handshake. */
+MUST_CHECK size_t wire_frame(struct slice input, uint8_t *alert);
+
 /* What goes behind the first hello to a client that sent a session id (RFC 8446, section D.4). */
 #define CHANGE_CIPHER_SIZE 6
 extern const uint8_t change_cipher_record[CHANGE_CIPHER_SIZE];
