@@ -1,8 +1,8 @@
 /*
  * message.h - what is on its way to connections: encoded once, counted, named by number.
  *
- * A message is one arena block: a small head and the bytes as they go into records (frame header and
- * payload). Its shard alone touches it: the count is a plain integer.
+ * A message is one arena block: a small head and the bytes as they go into records (frame header
+ * and payload). Its shard alone touches it: the count is a plain integer.
  */
 #pragma once
 
