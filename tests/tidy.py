@@ -26,7 +26,8 @@ def own_files(build):
     seen = set()
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["directory"], entry["file"]).resolve()
-        if path in seen or not path.is_relative_to(root) or path.relative_to(root).parts[0] not in ("core", "bench", "tests"):
+        ours = path.is_relative_to(root) and path.relative_to(root).parts[0] in ("core", "bench", "tests")
+        if path in seen or not ours:
             continue
         seen.add(path)
         yield path, entry
@@ -69,7 +70,8 @@ def main():
         if old.stat().st_mtime < time.time() - KEEP_SECONDS:
             old.unlink(missing_ok=True)
     common = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
-    common += pathlib.Path(".clang-tidy").read_bytes()
+    for settings in (".clang-tidy", "tests/.clang-tidy"):
+        common += pathlib.Path(settings).read_bytes()
     counts = {"known": 0, "clean": 0, "bad": 0}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = {pool.submit(check, path, entry, build, cache, common): path for path, entry in own_files(build)}
