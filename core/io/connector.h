@@ -1,5 +1,6 @@
 /*
- * connector.h - outgoing sockets on a ring, for the load tool: socket, bind and connect in one chain.
+ * connector.h - outgoing sockets on a ring, for the load tool: socket, bind and connect in one
+ * chain.
  *
  * Separate from ring.h because the server never connects to a client.
  */
@@ -9,8 +10,8 @@
 
 /*
  * Opens a TCP socket in slot number, sets IP_BIND_ADDRESS_NO_PORT, SO_LINGER 0 if reset_on_close,
- * binds source (its port may be 0) and connects to target; both stay valid until the event RING_CONNECT
- * (result 0 or the first failing step's -errno; the slot is then free again only after
+ * binds source (its port may be 0) and connects to target; both stay valid until the event
+ * RING_CONNECT (result 0 or the first failing step's -errno; the slot is then free again only after
  * ring_close_socket). source may be NULL.
  */
 void connector_open(struct ring *ring, uint32_t number, uint32_t generation,

@@ -1,10 +1,10 @@
 /*
  * mailbox.h - how shards talk: a bounded byte ring per shard, many writers, one reader.
  *
- * A parcel is copied in by the sender and copied or used in place by the reader: no shared pointer, no
- * shared reference count. Writers reserve with one compare-and-swap and never wait for each other; the
- * reader stops at the first parcel that is not written yet. Besides base/counter.h and base/tally.c,
- * the only file with atomics.
+ * A parcel is copied in by the sender and copied or used in place by the reader: no shared pointer,
+ * no shared reference count. Writers reserve with one compare-and-swap and never wait for each
+ * other; the reader stops at the first parcel that is not written yet. Besides base/counter.h and
+ * base/tally.c, the only file with atomics.
  */
 #pragma once
 
@@ -18,10 +18,11 @@ void mailbox_close(struct mailbox *mailbox);
 
 /*
  * Copies head then body in as one parcel. False when there is no room: nothing was written, the
- * caller counts it. *wake: the reader may be asleep and must be woken (ring_wake); at most one of the
- * writers since the reader's last look is told so. Any thread.
+ * caller counts it. *wake: the reader may be asleep and must be woken (ring_wake); at most one of
+ * the writers since the reader's last look is told so. Any thread.
  */
-MUST_CHECK bool mailbox_post(struct mailbox *mailbox, struct slice head, struct slice body, bool *wake);
+MUST_CHECK bool mailbox_post(struct mailbox *mailbox, struct slice head, struct slice body,
+                             bool *wake);
 
 /* Largest head + body that ever fits. */
 MUST_CHECK size_t mailbox_parcel_max(const struct mailbox *mailbox);

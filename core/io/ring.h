@@ -2,11 +2,11 @@
  * ring.h - a shard's io_uring: the one place that makes submissions and takes completions.
  *
  * Sockets are direct descriptors, named by their slot, which is also the connection's number. Every
- * operation carries (operation, generation, number) in its user_data and comes back as a ring_event.
- * Single issuer: every call from the thread that opened the ring. Submissions are batched and go out
- * with ring_wait. The simulator links another implementation of this header.
+ * operation carries (operation, generation, number) in its user_data and comes back as a
+ * ring_event. Single issuer: every call from the thread that opened the ring. Submissions are
+ * batched and go out with ring_wait. The simulator links another implementation of this header.
  *
- * Kernel: 6.7 (socket commands); flags and traps: each at its use in ring.c.
+ * Kernel: 6.7 (socket commands). Flags: each in ring_setup.c; traps: each at its use in ring.c.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ enum ring_operation {
     RING_SEND,    /* result: bytes taken, or -errno */
     RING_NAME,    /* result: bytes of address written, or -errno */
     RING_CLOSE,   /* result: 0 or -errno; the number is free from here on */
-    RING_CANCEL,  /* result: 0, or -ENOENT when the operation had completed already */
+    RING_CANCEL,  /* only when nothing was cancelled: -ENOENT (it had completed) or -EALREADY */
     RING_WAKE,    /* another thread called ring_wake on this ring */
     RING_CONNECT, /* load tool: result 0 or -errno */
     RING_OPERATIONS
@@ -40,11 +40,11 @@ struct ring_event {
 #define RING_GENERATION_MAX 0xffffffu
 
 struct ring_options {
-    uint32_t sockets_max;   /* size of the direct descriptor table; the kernel caps it by RLIMIT_NOFILE */
-    uint32_t buffer_count;  /* shared receive buffers, a power of two up to 32,768 */
-    uint32_t buffer_size;   /* bytes each */
-    uint32_t submit_max;    /* submission queue entries, a power of two; 0: 512 */
-    uint32_t complete_max;  /* completion queue entries, a power of two; 0: 8,192 */
+    uint32_t sockets_max;  /* size of the descriptor table; the kernel caps it by RLIMIT_NOFILE */
+    uint32_t buffer_count; /* shared receive buffers, a power of two up to 32,768 */
+    uint32_t buffer_size;  /* bytes each */
+    uint32_t submit_max;   /* submission queue entries, a power of two; 0: 512 */
+    uint32_t complete_max; /* completion queue entries, a power of two; 0: 8,192 */
 };
 
 struct ring;
@@ -55,9 +55,9 @@ MUST_CHECK struct ring *ring_open(const struct ring_options *options, int *error
 void ring_close(struct ring *ring);
 
 /*
- * Submits what is queued and waits until at least one completion is there or timeout_ns passed (0: do
- * not wait; UINT64_MAX: no timeout). Fills at most events_max events, in order; returns their count.
- * *now_ns: CLOCK_MONOTONIC after the wait.
+ * Submits what is queued and waits until at least one completion is there or timeout_ns passed (0:
+ * do not wait; UINT64_MAX: no timeout). Fills at most events_max events, in order; returns their
+ * count. *now_ns: CLOCK_MONOTONIC after the wait.
  */
 MUST_CHECK uint32_t ring_wait(struct ring *ring, uint64_t timeout_ns, struct ring_event *events,
                               uint32_t events_max, uint64_t *now_ns);
@@ -71,8 +71,8 @@ void ring_cancel_accept(struct ring *ring, uint32_t listener_number);
 void ring_poll(struct ring *ring, uint32_t number, uint32_t generation);
 void ring_cancel_poll(struct ring *ring, uint32_t number, uint32_t generation);
 
-/* One receive into a shared buffer, without waiting: -EAGAIN when nothing is there, -ENOBUFS when no
- * buffer is. The event's buffer belongs to the caller until ring_buffer_give. */
+/* One receive into a shared buffer, without waiting: -EAGAIN when nothing is there, -ENOBUFS when
+ * no buffer is. The event's buffer belongs to the caller until ring_buffer_give. */
 void ring_receive(struct ring *ring, uint32_t number, uint32_t generation);
 MUST_CHECK uint8_t *ring_buffer_at(struct ring *ring, uint32_t buffer);
 void ring_buffer_give(struct ring *ring, uint32_t buffer);
@@ -81,8 +81,8 @@ void ring_buffer_give(struct ring *ring, uint32_t buffer);
 void ring_send(struct ring *ring, uint32_t number, uint32_t generation, const uint8_t *data,
                uint32_t size);
 
-/* Ends a send that waits for room; its event comes with -ECANCELED or with the bytes that were taken.
- * For connections that are given up only: a part of a record may have gone out. */
+/* Ends a send that waits for room; its event comes with -ECANCELED or with the bytes that were
+ * taken. For connections that are given up only: a part of a record may have gone out. */
 void ring_cancel_send(struct ring *ring, uint32_t number, uint32_t generation);
 
 /* The peer's address into *address, which stays valid until the event. */
@@ -97,12 +97,16 @@ void ring_close_socket(struct ring *ring, uint32_t number, uint32_t generation);
 void ring_wake(struct ring *ring, int target_fd);
 MUST_CHECK int ring_fd(const struct ring *ring);
 
+/* CLOCK_MONOTONIC now, for measuring; decisions take the time of ring_wait. */
+MUST_CHECK uint64_t ring_clock_ns(const struct ring *ring);
+
 /* Wall clock, Unix time in milliseconds: for tokens. Here because the simulator owns time. */
 MUST_CHECK uint64_t ring_unix_ms(const struct ring *ring);
 
 /* Counted for the metrics. */
 struct ring_counts {
     uint64_t completion_overflows; /* times the completion queue was full */
+    uint64_t completions_lost;     /* times the kernel had no memory to keep completions in */
     uint64_t enters;               /* io_uring_enter calls */
     uint32_t buffers_free;
 };

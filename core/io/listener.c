@@ -1,0 +1,112 @@
+#include "io/listener.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct socket_option {
+    int level;
+    int name;
+    int value;
+    bool wanted;
+    const char *text;
+};
+
+/* What to do about an error of bind or listen. */
+static const char *advice(int error)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return "another program listens there (ss -ltnp names it): stop it, or choose another port";
+    case EACCES:
+        return "ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in the unit)";
+    case EADDRNOTAVAIL:
+        return "no interface of this host has that address (ip address lists them)";
+    case EAFNOSUPPORT:
+        return "IPv6 is switched off here: give an IPv4 address, such as 0.0.0.0:8443";
+    case EMFILE:
+        return "too many open files: raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)";
+    default:
+        return "the system refused";
+    }
+}
+
+static int set_options(int fd, const struct listener_options *options, const char **failed)
+{
+    const struct socket_option wanted[] = {
+        /* A restart must not wait for the old connections' TIME_WAIT. */
+        {SOL_SOCKET, SO_REUSEADDR, 1, true, "SO_REUSEADDR"},
+        /* Every shard listens on the same port and the kernel spreads connections by their hash. */
+        {SOL_SOCKET, SO_REUSEPORT, 1, true, "SO_REUSEPORT"},
+        /* The wildcard takes IPv4 as well, whatever net.ipv6.bindv6only says. */
+        {IPPROTO_IPV6, IPV6_V6ONLY, 0, options->address.sin6_family == AF_INET6, "IPV6_V6ONLY"},
+        /* A frame goes out at once: we gather what belongs together ourselves, once a tick. */
+        {IPPROTO_TCP, TCP_NODELAY, 1, true, "TCP_NODELAY"},
+        /* Unacknowledged bytes end a connection after this, not after 15 minutes of retries. */
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms,
+         options->user_timeout_ms != 0, "TCP_USER_TIMEOUT"},
+        /* Before listen: the window scale is chosen when a connection is made. Switches off the
+         * kernel's own tuning of the size. */
+        {SOL_SOCKET, SO_RCVBUF, (int)options->receive_buffer_size,
+         options->receive_buffer_size != 0, "SO_RCVBUF"},
+        {SOL_SOCKET, SO_SNDBUF, (int)options->send_buffer_size, options->send_buffer_size != 0,
+         "SO_SNDBUF"},
+    };
+
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        if (wanted[i].wanted && setsockopt(fd, wanted[i].level, wanted[i].name, &wanted[i].value,
+                                           sizeof(wanted[i].value)) != 0) {
+            *failed = wanted[i].text;
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+int listener_open(const struct listener_options *options, char *message, size_t message_size)
+{
+    const char *failed = "socket";
+    char address[ADDRESS_TEXT_SIZE];
+    int error = 0;
+    int fd = socket(options->address.sin6_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        error = -errno;
+    } else {
+        error = set_options(fd, options, &failed);
+    }
+    if (error == 0) {
+        failed = "bind";
+        error = bind(fd, (const struct sockaddr *)&options->address,
+                     address_size(&options->address)) == 0
+                    ? 0
+                    : -errno;
+    }
+    if (error == 0) {
+        failed = "listen";
+        error = listen(fd, (int)options->backlog) == 0 ? 0 : -errno;
+    }
+    if (error == 0) {
+        return fd;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    address_format(&options->address, address);
+    (void)snprintf(message, message_size, "cannot listen on %s: %s: %s. %s", address, failed,
+                   strerrorname_np(-error), advice(-error));
+    return error;
+}
+
+uint16_t listener_port(int fd)
+{
+    struct sockaddr_in6 address = {0};
+    socklen_t size = sizeof(address);
+
+    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+        return 0;
+    }
+    return ntohs(address.sin6_port); /* in the same place for both families */
+}
