@@ -40,8 +40,7 @@ step_layers() {
 
 configure_and_build() {
     local preset=$1
-    shift
-    cmake --preset "$preset" && cmake --build --preset "$preset" -j "$jobs" "$@"
+    cmake --preset "$preset" && cmake --build --preset "$preset" -j "$jobs" -- -k 0
 }
 
 step_gcc() {
