@@ -1,8 +1,8 @@
 /*
  * token.h - JSON Web Tokens (RFC 7519, RFC 8725): the only user of libjwt.
  *
- * Signature by libjwt with the algorithm pinned to the key; claims are checked here, against the time
- * that is passed in. Nothing of a token or key is ever logged or put into a message.
+ * Signature by libjwt with the algorithm pinned to the key; claims are checked here, against the
+ * time that is passed in. Nothing of a token or key is ever logged or put into a message.
  */
 #pragma once
 
@@ -10,18 +10,18 @@
 
 enum token_outcome {
     TOKEN_GOOD,
-    TOKEN_MALFORMED,       /* not three parts of base64url JSON, or larger than allowed */
+    TOKEN_MALFORMED, /* not three parts of base64url JSON, or larger than allowed */
     TOKEN_TOO_LARGE,
-    TOKEN_ALGORITHM,       /* "none", or not the algorithm of the key */
-    TOKEN_CRITICAL,        /* a crit header (RFC 7515, section 4.1.11: we understand none) */
-    TOKEN_UNKNOWN_KEY,     /* no key with that kid, or none that fits */
+    TOKEN_ALGORITHM,   /* "none", or not the algorithm of the key */
+    TOKEN_CRITICAL,    /* a crit header (RFC 7515, section 4.1.11: we understand none) */
+    TOKEN_UNKNOWN_KEY, /* no key with that kid, or none that fits */
     TOKEN_BAD_SIGNATURE,
     TOKEN_EXPIRED,
-    TOKEN_NOT_YET,         /* nbf */
-    TOKEN_NO_EXPIRY,       /* exp missing although it is required */
+    TOKEN_NOT_YET,   /* nbf */
+    TOKEN_NO_EXPIRY, /* exp missing although it is required */
     TOKEN_WRONG_ISSUER,
     TOKEN_WRONG_AUDIENCE,
-    TOKEN_BAD_CLAIM,       /* a claim of the wrong type; sub or a channel too long; too many channels */
+    TOKEN_BAD_CLAIM, /* a claim of the wrong type; sub or a channel too long; too many channels */
     TOKEN_OUTCOMES
 };
 
@@ -29,15 +29,16 @@ MUST_CHECK const char *token_outcome_name(enum token_outcome outcome); /* "bad_s
 
 struct token_key_options {
     const char *kid;       /* NULL: for tokens without a kid and, if it is the only key, for all */
-    const char *algorithm; /* "HS256", "RS256", "ES256", "PS256", "EdDSA", ...; required, unless jwks */
+    const char *algorithm; /* "HS256", "RS256", "ES256", "PS256", "EdDSA", ...; with a JWKS it may
+                              be NULL, and is for its keys that leave the algorithm open */
     const char *path;      /* HS*: the secret's file; else a PEM public key; or a JWKS (".json") */
 };
 
 struct token_options {
     const struct token_key_options *keys;
     size_t key_count;
-    const char *issuer;    /* NULL: not checked */
-    const char *audience;  /* NULL: not checked */
+    const char *issuer;   /* NULL: not checked */
+    const char *audience; /* NULL: not checked */
     uint32_t leeway_s;
     bool require_expiry;
     uint32_t token_size_max;   /* bytes */
@@ -57,9 +58,9 @@ void token_keys_close(struct token_keys *keys);
 struct token_claims {
     char subject[TOKEN_SUBJECT_MAX + 1]; /* "" when absent */
     uint32_t subject_size;
-    double expires_s;      /* Unix time; 0: never */
-    double not_before_s;   /* 0: none */
-    char *channels;        /* names, each zero-terminated, one after the other; owned, may be NULL */
+    double expires_s;    /* Unix time, up to year 9999; 0: never */
+    double not_before_s; /* 0: none */
+    char *channels;      /* names, each zero-terminated, one after the other; owned, may be NULL */
     uint32_t channel_count;
 };
 
@@ -69,8 +70,16 @@ MUST_CHECK enum token_outcome token_check(const struct token_keys *keys, struct 
                                           double now_s, struct token_claims *claims);
 void token_claims_free(struct token_claims *claims);
 
-/* Makes a token with the first HMAC key of the options, for dev mode and `limpet token`. Returns its
- * text (free()), or NULL with a message. lifetime_s 0: no exp. */
-MUST_CHECK char *token_make(const struct token_options *options, const char *subject,
-                            const char *const *channels, size_t channel_count, double now_s,
-                            uint32_t lifetime_s, char *message, size_t message_size);
+struct token_request {
+    const char *subject; /* NULL: none */
+    const char *const *channels;
+    size_t channel_count;
+    double now_s;        /* Unix time */
+    uint32_t lifetime_s; /* 0: no exp */
+};
+
+/* Makes a token with the first HMAC key of the options, for dev mode and `limpet token`, that
+ * token_check finds good. Returns its text (free()), or NULL with a message. */
+MUST_CHECK char *token_make(const struct token_options *options,
+                            const struct token_request *request, char *message,
+                            size_t message_size);
