@@ -142,28 +142,26 @@ static uint16_t push_header_byte(struct ws_reader *reader, const struct ws_limit
     return error;
 }
 
+/* 16 bytes that a vector register of every 64-bit machine holds. */
+struct block {
+    uint64_t __attribute__((vector_size(16))) bits;
+};
+
 /* XORs data with the masking key and turns the key, so that it fits the byte after data. */
 static void apply_mask(uint8_t mask[4], uint8_t *data, size_t size)
 {
     uint8_t turned[4];
-    uint64_t key;
-    uint64_t word[4];
+    struct block key;
+    struct block block;
     size_t at = 0;
 
-    memcpy(&key, mask, 4);
-    memcpy((uint8_t *)&key + 4, mask, 4);
-    for (; size - at >= sizeof(word); at += sizeof(word)) {
-        memcpy(word, data + at, sizeof(word));
-        word[0] ^= key;
-        word[1] ^= key;
-        word[2] ^= key;
-        word[3] ^= key;
-        memcpy(data + at, word, sizeof(word));
+    for (size_t i = 0; i < sizeof(key); i += 4) {
+        memcpy((uint8_t *)&key + i, mask, 4);
     }
-    for (; size - at >= sizeof(key); at += sizeof(key)) {
-        memcpy(word, data + at, sizeof(key));
-        word[0] ^= key;
-        memcpy(data + at, word, sizeof(key));
+    for (; size - at >= sizeof(block); at += sizeof(block)) {
+        memcpy(&block, data + at, sizeof(block));
+        block.bits ^= key.bits;
+        memcpy(data + at, &block, sizeof(block));
     }
     for (; at < size; at++) {
         data[at] ^= mask[at % 4];

@@ -86,8 +86,8 @@ struct upgrade {
 /*
  * Parses input from its first byte; fills *upgrade anew. The same bytes cut anywhere give the same
  * answer, and what cannot become good is refused before it is whole. It keeps nothing between
- * calls: until the request is whole a call only looks for line ends (0.3 us at 16 KB), so a sender
- * of single bytes costs less here than its records cost to open.
+ * calls: until the request is whole a call only looks for line ends (0.1 to 0.7 us at 16 KB), so a
+ * sender of single bytes costs less here than its records cost to open.
  */
 MUST_CHECK enum upgrade_status upgrade_read(const struct upgrade_rules *rules, const uint8_t *input,
                                             size_t size, struct upgrade *upgrade);
