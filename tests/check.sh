@@ -100,7 +100,7 @@ run_tests() {
     fi
     ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
         TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
-        "${launcher[@]}" ctest --test-dir "build/$preset" -j "$jobs" -L "^($labels)\$" --output-on-failure --no-tests=ignore
+        "${launcher[@]}" ctest --test-dir "build/$preset" -j "$jobs" -L "^($labels)\$" --output-on-failure --no-tests=error
 }
 
 step_tests() {
