@@ -307,12 +307,6 @@ uint64_t ring_clock_ns(const struct ring *ring)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
-uint64_t ring_clock_ns(const struct ring *ring)
-{
-    (void)ring;
-    return clock_ns(CLOCK_MONOTONIC);
-}
-
 uint64_t ring_unix_ms(const struct ring *ring)
 {
     (void)ring;
