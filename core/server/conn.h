@@ -22,8 +22,6 @@
 #include "tls/record.h"
 #include "ws/frame.h"
 
-#include <netinet/in.h>
-
 enum conn_state {
     CONN_FREE,
     CONN_ACCEPTED,
@@ -37,13 +35,11 @@ enum conn_state {
 
 enum conn_flag {
     CONN_DIRTY = 1,          /* stands in the shard's dirty list */
-    CONN_HEARD = 2,          /* bytes came since the last ping went out */
-    CONN_CLOSE_RECEIVED = 4, /* the peer's close frame came */
-    CONN_FINISHING = 8,      /* when the queue is empty: close_notify, then the end */
-    CONN_LINGERS = 16,       /* after the last bytes wait for the peer's FIN, else close at once */
-    CONN_COUNTED = 32,       /* holds a place in the server's count of open connections */
-    CONN_REAPING = 64,       /* stands in the shard's reap list */
-    CONN_STREAM_ENDED = 128, /* the peer's FIN or an error came: nothing more to read */
+    CONN_FINISHING = 2,      /* when the queue is empty: close_notify, then the end */
+    CONN_LINGERS = 4,        /* after the last bytes wait for the peer's FIN, else close at once */
+    CONN_COUNTED = 8,        /* holds a place in the server's count of open connections */
+    CONN_REAPING = 16,       /* stands in the shard's reap list */
+    CONN_STREAM_ENDED = 32,  /* the peer's close_notify, FIN or an error came: nothing more to read */
 };
 
 enum conn_operation {
@@ -70,7 +66,8 @@ enum conn_deadline {
 #define CONN_ENDS_BY_AGE 0x80000000u
 
 struct conn {
-    uint32_t generation; /* 24 bits; of the shard's running count, so it differs from the slot's last */
+    uint32_t generation : 24; /* of the shard's running count, so it differs from the slot's last */
+    uint32_t alert : 8;  /* the TLS alert to end with; 0: close_notify */
     uint8_t state;       /* enum conn_state */
     uint8_t flags;       /* enum conn_flag */
     uint8_t in_flight;   /* enum conn_operation */
@@ -88,15 +85,6 @@ struct conn {
     uint32_t ends_s;
 };
 static_assert(sizeof(struct conn) == 64, "one cache line");
-
-/* A connection that is not open yet: who it is and what it has said so far. */
-struct opening {
-    struct sockaddr_in6 peer;
-    uint32_t handshake;   /* number in the TLS server, or NONE */
-    uint32_t input;       /* arena block: bytes of the ClientHello and flights, later the request; NONE */
-    uint32_t input_size;
-    uint64_t accepted_ms;
-};
 
 /* What an open connection keeps while its input is cut in the middle. */
 struct partial {
@@ -126,9 +114,6 @@ MUST_CHECK bool conn_keep_keys(struct shard *shard, struct conn *conn, const str
 
 /* Its partial, made when there is none; NULL when the pool is full. */
 MUST_CHECK struct partial *conn_partial(struct shard *shard, struct conn *conn);
-
-/* Lets go of the opening, of the handshake in it and of its bytes. */
-void conn_end_opening(struct shard *shard, struct conn *conn);
 
 /* Marks it dead: nothing more is sent or read; the reaper frees it. Safe to call in any state. */
 void conn_kill(struct shard *shard, uint32_t number);

@@ -59,6 +59,7 @@ struct counts {
     struct counter tokens[TOKEN_OUTCOMES];
     struct counter refused[REFUSALS];
     struct counter closed[CLOSE_CAUSES];
+    struct counter upgrade_timeouts;
     struct counter close_timeouts;
     struct counter pings_sent;
     struct counter pongs_received;
@@ -68,6 +69,7 @@ struct counts {
     struct counter bytes_received;     /* TLS records */
     struct counter bytes_sent;
     struct counter publications;
+    struct counter publications_lost;  /* no memory to encode them on this shard */
     struct counter mailbox_full;       /* parcels not taken by another shard */
     struct counter receive_no_buffer;  /* -ENOBUFS */
     struct counter completion_overflows;
@@ -78,7 +80,6 @@ struct counts {
     struct counter channels;           /* gauge */
     struct counter subscriptions;      /* gauge */
     struct counter timers;             /* gauge */
-    struct counter heap_calls;         /* gauge, whole process: malloc calls (tests) */
     struct histogram tick_time;        /* ns, base 1 us */
     struct histogram timer_lag;        /* ns, base 1 ms */
     struct histogram handshake_time;   /* ns, base 1 ms: accept to Finished */

@@ -57,6 +57,7 @@ struct shard {
 
     int listeners[OPTIONS_LISTEN_MAX];
     uint32_t listener_count;
+    bool is_ipv6[OPTIONS_LISTEN_MAX];
     bool accepting[OPTIONS_LISTEN_MAX]; /* the accept is armed */
     bool stopping;
     uint32_t stop_next;    /* shutdown: next number to close */
@@ -79,6 +80,10 @@ struct shard {
     struct ws_limits ws_limits;
     uint32_t ping; /* the ping frame: one message for all */
 
+    bool starved; /* the arena had no room for a send in this tick: try again soon */
+    bool work_left; /* a bounded step of the last tick did not finish: do not sleep */
+    uint32_t open_count; /* connections of this shard in the server's count */
+    uint32_t open_entry;
     uint64_t trim_next_ms;
     struct log_limit log_limit;
     struct counts counts;
@@ -95,7 +100,7 @@ MUST_CHECK struct shard *shard_open(const struct server *server, uint32_t number
 MUST_CHECK int shard_open_ring(struct shard *shard, char *message, size_t message_size);
 
 /* Starts to accept on a listening descriptor, which becomes the shard's. */
-void shard_listen(struct shard *shard, int listener_fd);
+void shard_listen(struct shard *shard, int listener_fd, bool is_ipv6);
 
 /* One turn: wait, handle completions and parcels, expire deadlines, step handshakes, flush, reap.
  * False when the shard has stopped and nothing is left. */
@@ -105,6 +110,9 @@ MUST_CHECK bool shard_tick(struct shard *shard);
 void shard_stop(struct shard *shard, uint32_t stop_ms);
 
 void shard_close(struct shard *shard);
+
+/* The server's count of open connections: one more (false when connections_max are open), one less. */
+bool shard_count_open(struct shard *shard, bool open);
 
 /* Asserts every invariant of every structure: for tests and the simulator. */
 void shard_check(struct shard *shard);

@@ -1,0 +1,213 @@
+#include "server/conn.h"
+
+#include "server/deadlines.h"
+#include "server/opening.h"
+#include "server/outbound.h"
+#include "server/shard.h"
+
+#define TLS_CLASS_SHIFT 30
+#define TLS_NUMBER_MASK ((1u << TLS_CLASS_SHIFT) - 1)
+
+struct conn *conn_at(struct shard *shard, uint32_t number)
+{
+    return pool_at(&shard->conns, number);
+}
+
+struct conn *conn_init(struct shard *shard, uint32_t number)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    pool_take_number(&shard->conns, number);
+    shard->generation = shard->generation % RING_GENERATION_MAX + 1;
+    *conn = (struct conn){
+        .generation = shard->generation & RING_GENERATION_MAX,
+        .state = CONN_ACCEPTED,
+        .tls = NONE,
+        .opening = NONE,
+        .partial = NONE,
+        .queue_tail = NONE,
+        .send = NONE,
+        .user = NONE,
+        .address = NONE,
+        .subscriptions = NONE,
+    };
+    return conn;
+}
+
+struct tls_state *conn_tls(struct shard *shard, const struct conn *conn)
+{
+    ASSERT(conn->tls != NONE);
+    return pool_at(&shard->tls[conn->tls >> TLS_CLASS_SHIFT], conn->tls & TLS_NUMBER_MASK);
+}
+
+bool conn_keep_keys(struct shard *shard, struct conn *conn, const struct tls_keys *keys)
+{
+    enum tls_class class = tls_class_of(keys->version, keys->suite);
+    uint32_t number = pool_take(&shard->tls[class]);
+
+    ASSERT(conn->tls == NONE);
+    if (number == NONE) {
+        return false;
+    }
+    conn->tls = (uint32_t)class << TLS_CLASS_SHIFT | number;
+    tls_state_init(conn_tls(shard, conn), keys);
+    return true;
+}
+
+struct partial *conn_partial(struct shard *shard, struct conn *conn)
+{
+    if (conn->partial == NONE) {
+        conn->partial = pool_take(&shard->partials);
+        if (conn->partial == NONE) {
+            return NULL;
+        }
+        struct partial *partial = pool_at(&shard->partials, conn->partial);
+        partial->record = NONE;
+        partial->record_size = 0;
+        partial->message = NONE;
+        partial->message_size = 0;
+        partial->control_size = 0;
+    }
+    return pool_at(&shard->partials, conn->partial);
+}
+
+static void end_partial(struct shard *shard, struct conn *conn)
+{
+    if (conn->partial == NONE) {
+        return;
+    }
+    const struct partial *partial = pool_at(&shard->partials, conn->partial);
+    if (partial->record != NONE) {
+        arena_give(&shard->arena, partial->record);
+    }
+    if (partial->message != NONE) {
+        arena_give(&shard->arena, partial->message);
+    }
+    pool_give(&shard->partials, conn->partial);
+    conn->partial = NONE;
+}
+
+static void end_keys(struct shard *shard, struct conn *conn)
+{
+    if (conn->tls != NONE) {
+        tls_state_wipe(conn_tls(shard, conn));
+        pool_give(&shard->tls[conn->tls >> TLS_CLASS_SHIFT], conn->tls & TLS_NUMBER_MASK);
+        conn->tls = NONE;
+    }
+}
+
+static void end_tallies(struct shard *shard, struct conn *conn)
+{
+    if (conn->user != NONE) {
+        tally_leave(shard->server->users, conn->user);
+        conn->user = NONE;
+    }
+    if (conn->address != NONE) {
+        tally_leave(shard->server->addresses, conn->address);
+        conn->address = NONE;
+    }
+}
+
+static void reap_when_ready(struct shard *shard, uint32_t number)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    if (conn->in_flight == 0 && !(conn->flags & CONN_REAPING)) {
+        conn->flags |= CONN_REAPING;
+        queue_push(&shard->reap, number);
+    }
+}
+
+void conn_kill(struct shard *shard, uint32_t number)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    ASSERT(conn->state != CONN_FREE);
+    if (conn->state == CONN_DEAD) {
+        return;
+    }
+    if (conn->flags & CONN_COUNTED) {
+        conn->flags &= (uint8_t)~CONN_COUNTED;
+        shard_count_open(shard, false);
+    }
+    conn->state = CONN_DEAD;
+    deadlines_clear(shard, number);
+    if (conn->in_flight & CONN_POLLING) {
+        ring_cancel_poll(shard->ring, number, conn->generation);
+    }
+    if (conn->in_flight & CONN_SENDING) {
+        ring_cancel_send(shard->ring, number, conn->generation);
+    }
+    reap_when_ready(shard, number);
+}
+
+void conn_completed(struct shard *shard, uint32_t number, enum conn_operation operation)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    ASSERT(conn->in_flight & operation);
+    conn->in_flight &= (uint8_t)~operation;
+    if (conn->state == CONN_DEAD) {
+        reap_when_ready(shard, number);
+    }
+}
+
+void conn_reap(struct shard *shard)
+{
+    uint32_t number;
+
+    while ((number = queue_pop(&shard->reap)) != NONE) {
+        struct conn *conn = conn_at(shard, number);
+        ASSERT(conn->state == CONN_DEAD);
+        ASSERT(conn->in_flight == 0);
+        ASSERT(conn->send == NONE);
+        outbound_drop_queue(shard, conn);
+        channel_unsubscribe_all(shard->channels, number, &conn->subscriptions);
+        end_partial(shard, conn);
+        opening_end(shard, conn);
+        end_keys(shard, conn);
+        end_tallies(shard, conn);
+        conn->in_flight = CONN_SHUTTING;
+        ring_close_socket(shard->ring, number, conn->generation);
+    }
+}
+
+void conn_free(struct shard *shard, uint32_t number)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    ASSERT(conn->state == CONN_DEAD);
+    ASSERT(conn->in_flight == CONN_SHUTTING);
+    conn->in_flight = 0;
+    conn->state = CONN_FREE;
+    pool_give(&shard->conns, number);
+}
+
+void conn_check(struct shard *shard, uint32_t number)
+{
+    const struct conn *conn = conn_at(shard, number);
+
+    if (!pool_is_taken(&shard->conns, number)) {
+        return;
+    }
+    ASSERT(conn->state != CONN_FREE);
+    ASSERT(conn->state <= CONN_DEAD);
+    ASSERT(conn->generation != 0);
+    ws_reader_check(&conn->reader);
+    if (conn->state == CONN_UPGRADE || conn->state == CONN_OPEN || conn->state == CONN_CLOSING) {
+        ASSERT(conn->tls != NONE);
+        ASSERT(wheel_is_set(&shard->wheel, number));
+        /* Somebody will wake it: a wait, a send to complete, or the flush of this tick. */
+        ASSERT(conn->in_flight != 0);
+    }
+    if (conn->state == CONN_OPEN) {
+        ASSERT(conn->opening == NONE);
+    }
+    if (conn->queue_tail == NONE && conn->send == NONE) {
+        ASSERT(conn->queue_bytes == 0);
+    }
+    ASSERT(!(conn->in_flight & CONN_SENDING) == (conn->send == NONE));
+    if (conn->in_flight & CONN_POLLING) {
+        ASSERT(!(conn->in_flight & CONN_RECEIVING));
+    }
+}

@@ -1,0 +1,287 @@
+#include "server/handshakes.h"
+
+#include "io/address.h"
+#include "server/deadlines.h"
+#include "server/inbound.h"
+#include "server/opening.h"
+#include "server/outbound.h"
+#include "server/shard.h"
+#include "tls/alert.h"
+
+#include <errno.h>
+
+#define LOG_INTERVAL_MS 60000
+#define INPUT_SIZE_MAX (HELLO_INPUT_MAX + TLS_RECORD_SIZE_MAX) /* bytes of one handshake unread */
+#define PLAIN_HTTP_ANSWER                                                                          \
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 46\r\n"               \
+    "Connection: close\r\n\r\nThis port speaks TLS: use https:// or wss://\r\n"
+
+/* A socket for which there is no place, or whose address has too many: closed without a word. */
+static void turn_away(struct shard *shard, uint32_t number, enum refusal refusal)
+{
+    counter_add(&shard->counts.refused[refusal], 1);
+    conn_kill(shard, number);
+}
+
+void handshakes_accepted(struct shard *shard, const struct ring_event *event)
+{
+    if (!event->more) {
+        shard->accepting[event->number] = false; /* armed again at the end of the tick */
+    }
+    if (event->result < 0) {
+        if (event->result != -ECANCELED) {
+            counter_add(&shard->counts.accept_errors, 1);
+        }
+        return;
+    }
+    uint32_t number = (uint32_t)event->result;
+    struct conn *conn = conn_init(shard, number);
+    counter_add(&shard->counts.accepted, 1);
+    struct opening *opening = shard->stopping ? NULL : opening_start(shard, conn);
+    if (!opening) {
+        turn_away(shard, number, REFUSED_CONNECTIONS);
+        return;
+    }
+    conn->in_flight |= CONN_NAMING;
+    ring_peer_name(shard->ring, number, conn->generation, shard->is_ipv6[event->number],
+                   &opening->peer);
+    deadlines_accepted(shard, number);
+}
+
+void handshakes_named(struct shard *shard, const struct ring_event *event)
+{
+    uint32_t number = event->number;
+    struct conn *conn = conn_at(shard, number);
+    struct tally *addresses = shard->server->addresses;
+    uint8_t key[16];
+
+    conn_completed(shard, number, CONN_NAMING);
+    if (conn->state == CONN_DEAD) {
+        return;
+    }
+    if (event->result < 0) { /* -ENOTCONN: reset before we looked */
+        counter_add(&shard->counts.handshakes[HANDSHAKE_OUTCOME_SILENT], 1);
+        conn_kill(shard, number);
+        return;
+    }
+    if (addresses) {
+        address_key(&opening_of(shard, conn)->peer, key);
+        if (tally_enter(addresses, slice_from(key, sizeof(key)),
+                        shard->server->options->limits.connections_per_address_max,
+                        &conn->address) != TALLY_COUNTED) {
+            conn->address = NONE;
+            turn_away(shard, number, REFUSED_ADDRESS);
+            return;
+        }
+    }
+    conn->state = CONN_HANDSHAKE;
+    inbound_wait(shard, number, false);
+}
+
+void handshakes_lost(struct shard *shard, uint32_t number)
+{
+    const struct opening *opening = opening_of(shard, conn_at(shard, number));
+    bool silent = opening->handshake == NONE && opening->input_size == 0;
+
+    counter_add(
+        &shard->counts.handshakes[silent ? HANDSHAKE_OUTCOME_SILENT : HANDSHAKE_OUTCOME_RESET], 1);
+}
+
+static void push(struct shard *shard, struct queue *queue, uint32_t number)
+{
+    conn_at(shard, number)->in_flight |= CONN_STEPPING;
+    queue_push(queue, number);
+}
+
+/* Ends a handshake: what is to be said goes out in clear, then the peer may leave. */
+static void fail(struct shard *shard, uint32_t number, struct slice last_words)
+{
+    counter_add(&shard->counts.handshakes[HANDSHAKE_OUTCOME_FAILED], 1);
+    if (last_words.size > 0) {
+        outbound_flight(shard, number, last_words);
+    }
+    outbound_finish(shard, number, true);
+    opening_end(shard, conn_at(shard, number));
+}
+
+static void fail_with_alert(struct shard *shard, uint32_t number, uint8_t description)
+{
+    uint8_t alert[PLAIN_ALERT_SIZE];
+
+    plain_alert(description, alert);
+    fail(shard, number, slice_from(alert, sizeof(alert)));
+}
+
+/* Looks at a ClientHello as it comes in: whole, it queues for a handshake; hopeless, it is refused. */
+static void look_at_hello(struct shard *shard, uint32_t number)
+{
+    const struct opening *opening = opening_of(shard, conn_at(shard, number));
+    struct hello hello;
+
+    switch (hello_read(arena_at(&shard->arena, opening->input), opening->input_size, &hello, NULL)) {
+    case HELLO_MORE:
+        return;
+    case HELLO_WHOLE:
+        push(shard, &shard->arriving, number);
+        return;
+    case HELLO_REFUSED:
+        fail_with_alert(shard, number, hello.alert);
+        return;
+    case HELLO_PLAIN_HTTP:
+        counter_add(&shard->counts.plain_http, 1);
+        fail(shard, number, slice_text(PLAIN_HTTP_ANSWER));
+        return;
+    case HELLO_PEER_ALERT:
+        fail(shard, number, (struct slice){0});
+        return;
+    }
+}
+
+void handshakes_received(struct shard *shard, uint32_t number, struct slice bytes)
+{
+    struct conn *conn = conn_at(shard, number);
+    struct opening *opening = opening_of(shard, conn);
+
+    if (opening->input_size + bytes.size > INPUT_SIZE_MAX ||
+        !opening_collect(shard, opening, bytes)) {
+        fail_with_alert(shard, number, ALERT_DECODE_ERROR);
+        return;
+    }
+    if (opening->handshake == NONE) {
+        look_at_hello(shard, number);
+    } else {
+        push(shard, &shard->continuing, number);
+    }
+}
+
+static void done(struct shard *shard, uint32_t number, const struct handshake_result *result)
+{
+    struct conn *conn = conn_at(shard, number);
+    struct opening *opening = opening_of(shard, conn);
+    struct tls_keys keys;
+
+    counter_add(&shard->counts.handshakes[result->resumed ? HANDSHAKE_OUTCOME_RESUMED
+                                                          : HANDSHAKE_OUTCOME_FULL],
+                1);
+    histogram_add(&shard->counts.handshake_time, (shard->now_ms - opening->accepted_ms) * 1000000,
+                  1000000);
+    handshake_keys(shard->tls_server, opening->handshake, &keys);
+    handshake_end(shard->tls_server, opening->handshake);
+    opening->handshake = NONE;
+    bool kept = conn_keep_keys(shard, conn, &keys);
+    secret_wipe(&keys, sizeof(keys));
+    if (!kept) {
+        turn_away(shard, number, REFUSED_MEMORY);
+        return;
+    }
+    conn->state = CONN_UPGRADE;
+    deadlines_handshake_done(shard, number);
+    /* What came behind the Finished belongs to the record layer. */
+    uint32_t block = opening->input;
+    uint32_t size = opening->input_size;
+    opening->input = NONE;
+    opening->input_size = 0;
+    if (size > 0) {
+        inbound_records(shard, number, arena_at(&shard->arena, block), size);
+    }
+    if (block != NONE) {
+        arena_give(&shard->arena, block);
+    }
+}
+
+/* Lets the library work on what has come in; its answer goes out. */
+static void feed(struct shard *shard, uint32_t number, bool is_first)
+{
+    struct conn *conn = conn_at(shard, number);
+    struct opening *opening = opening_of(shard, conn);
+    struct handshake_result result;
+    const uint8_t *input = opening->input == NONE ? NULL : arena_at(&shard->arena, opening->input);
+    enum handshake_status status =
+        handshake_feed(shard->tls_server, opening->handshake, input,
+                       is_first ? 0 : opening->input_size, &result);
+
+    opening_consume(shard, opening, result.consumed);
+    if (status == HANDSHAKE_FAILED) {
+        LOG(LOG_DEBUG, "handshake failed", log_number("alert", result.alert),
+            log_number("received", result.alert_received), log_number("error", result.error));
+        fail(shard, number, result.output);
+        return;
+    }
+    if (result.output.size > 0) {
+        outbound_flight(shard, number, result.output);
+    }
+    if (conn->state != CONN_HANDSHAKE) {
+        return; /* no room to send it: killed */
+    }
+    if (status == HANDSHAKE_DONE) {
+        done(shard, number, &result);
+    }
+    if (conn->state == CONN_HANDSHAKE && is_first && opening->input_size > 0) {
+        push(shard, &shard->continuing, number); /* bytes behind the hello: early data, or a burst */
+    } else {
+        inbound_wait(shard, number, false);
+    }
+}
+
+/* Starts the handshake of a connection whose ClientHello is whole. */
+static void start(struct shard *shard, uint32_t number)
+{
+    struct opening *opening = opening_of(shard, conn_at(shard, number));
+    static _Thread_local uint8_t joined[HELLO_SIZE_MAX + 5];
+    struct hello hello;
+    enum hello_status status = hello_read(arena_at(&shard->arena, opening->input),
+                                          opening->input_size, &hello, joined);
+
+    ASSERT(status == HELLO_WHOLE);
+    if (hello.only_h2) {
+        uint64_t suppressed = 0;
+        counter_add(&shard->counts.hellos_only_h2, 1);
+        if (log_limit_pass(&shard->log_limit, shard->now_ms, LOG_INTERVAL_MS, &suppressed)) {
+            char peer[ADDRESS_TEXT_SIZE];
+            address_format(&opening->peer, peer);
+            LOG(LOG_WARN, "client offers only h2: WebSocket here needs http/1.1",
+                log_text("peer", peer), log_number("suppressed", (int64_t)suppressed));
+        }
+    }
+    opening->handshake = handshake_start(shard->tls_server, &hello, joined);
+    if (opening->handshake == NONE) { /* no memory for the library: the pool had room */
+        turn_away(shard, number, REFUSED_MEMORY);
+        return;
+    }
+    opening_consume(shard, opening, hello.consumed);
+    feed(shard, number, true);
+}
+
+/* Takes a number out of a queue; NONE when it is empty, a dead connection is skipped by its state. */
+static uint32_t pop(struct shard *shard, struct queue *queue)
+{
+    uint32_t number = queue_pop(queue);
+
+    if (number != NONE) {
+        conn_completed(shard, number, CONN_STEPPING);
+    }
+    return number;
+}
+
+bool handshakes_step(struct shard *shard)
+{
+    uint32_t left = shard->server->options->limits.handshakes_per_tick_max;
+    uint32_t number;
+
+    while (left > 0 && (number = pop(shard, &shard->continuing)) != NONE) {
+        if (conn_at(shard, number)->state == CONN_HANDSHAKE) {
+            feed(shard, number, false);
+            left--;
+        }
+    }
+    while (left > 0 && handshake_count(shard->tls_server) < shard->server->budget->handshakes_max &&
+           (number = pop(shard, &shard->arriving)) != NONE) {
+        if (conn_at(shard, number)->state == CONN_HANDSHAKE) {
+            start(shard, number);
+            left--;
+        }
+    }
+    return queue_count(&shard->continuing) > 0 ||
+           (queue_count(&shard->arriving) > 0 &&
+            handshake_count(shard->tls_server) < shard->server->budget->handshakes_max);
+}

@@ -1,0 +1,26 @@
+/*
+ * handshakes.h - from the accept to TLS keys: connections that arrive, and handshakes in flight.
+ *
+ * Bytes are only collected as they come; the handshakes themselves run in a step of the tick, a
+ * bounded number of them, those under way before those that arrive. So a storm of new clients never
+ * starves open connections, and the oldest is answered first.
+ */
+#pragma once
+
+#include "base/bytes.h"
+#include "io/ring.h"
+
+struct shard;
+
+/* RING_ACCEPT and RING_NAME completed. */
+void handshakes_accepted(struct shard *shard, const struct ring_event *event);
+void handshakes_named(struct shard *shard, const struct ring_event *event);
+
+/* Bytes of a connection in CONN_HANDSHAKE. */
+void handshakes_received(struct shard *shard, uint32_t number, struct slice bytes);
+
+/* The peer left before its handshake was done: counts it. */
+void handshakes_lost(struct shard *shard, uint32_t number);
+
+/* The step of the tick. True when more work waits that could go on now. */
+MUST_CHECK bool handshakes_step(struct shard *shard);

@@ -1,0 +1,25 @@
+/*
+ * inbound.h - the whole way up: bytes from the socket -> record -> frame -> message -> action.
+ */
+#pragma once
+
+#include "io/ring.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct shard;
+
+/* RING_POLL and RING_RECEIVE completed. */
+void inbound_polled(struct shard *shard, const struct ring_event *event);
+void inbound_received(struct shard *shard, const struct ring_event *event);
+
+/* Raw bytes of a connection that has TLS keys; changed in place. */
+void inbound_records(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size);
+
+/* Waits for the connection's next bytes, unless it is waiting already or reads no more. more: there
+ * are bytes in the socket now, so receive without a poll. */
+void inbound_wait(struct shard *shard, uint32_t number, bool more);
+
+/* The peer has gone without a goodbye: end of stream or reset. */
+void inbound_lost(struct shard *shard, uint32_t number);

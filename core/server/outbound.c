@@ -1,0 +1,404 @@
+#include "server/outbound.h"
+
+#include "pubsub/message.h"
+#include "server/deadlines.h"
+#include "server/inbound.h"
+#include "server/shard.h"
+
+/* A send's block in the arena: this head, then the bytes. */
+struct send {
+    uint32_t size;        /* bytes after the head */
+    uint32_t done;        /* bytes the kernel took */
+    uint32_t queue_bytes; /* bytes of the queue that it carries */
+    bool is_last;         /* ends with close_notify */
+};
+static_assert(sizeof(struct send) == 16, "keeps the bytes aligned");
+
+static uint8_t *send_bytes(struct send *send)
+{
+    return (uint8_t *)(send + 1);
+}
+
+void outbound_mark(struct shard *shard, uint32_t number)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    if (!(conn->flags & CONN_DIRTY)) {
+        conn->flags |= CONN_DIRTY;
+        queue_push(&shard->dirty, number);
+    }
+}
+
+static bool takes_messages(const struct conn *conn)
+{
+    return !(conn->flags & CONN_FINISHING) &&
+           (conn->state == CONN_UPGRADE || conn->state == CONN_OPEN || conn->state == CONN_CLOSING);
+}
+
+void outbound_queue(struct shard *shard, uint32_t number, uint32_t message)
+{
+    struct conn *conn = conn_at(shard, number);
+    uint32_t size = message_at(&shard->arena, message)->size;
+
+    if (!takes_messages(conn)) {
+        return;
+    }
+    if (size > shard->server->options->limits.queue_bytes_max - conn->queue_bytes) {
+        counter_add(&shard->counts.closed[CAUSE_SLOW_CONSUMER], 1);
+        conn_kill(shard, number);
+        return;
+    }
+    uint32_t node_number = pool_take(&shard->nodes);
+    if (node_number == NONE) {
+        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
+        counter_add(&shard->counts.closed[CAUSE_INTERNAL], 1);
+        conn_kill(shard, number);
+        return;
+    }
+    struct queue_node *node = pool_at(&shard->nodes, node_number);
+    *node = (struct queue_node){.message = message, .next = node_number};
+    if (conn->queue_tail != NONE) {
+        struct queue_node *tail = pool_at(&shard->nodes, conn->queue_tail);
+        node->next = tail->next;
+        tail->next = node_number;
+    }
+    conn->queue_tail = node_number;
+    conn->queue_bytes += size;
+    message_hold(&shard->arena, message);
+    outbound_mark(shard, number);
+}
+
+/* Takes the first node out of the queue. */
+static void pop_node(struct shard *shard, struct conn *conn)
+{
+    const struct queue_node *tail = pool_at(&shard->nodes, conn->queue_tail);
+    uint32_t first_number = tail->next;
+    struct queue_node *first = pool_at(&shard->nodes, first_number);
+
+    message_release(&shard->arena, first->message);
+    if (first_number == conn->queue_tail) {
+        conn->queue_tail = NONE;
+    } else {
+        struct queue_node *last = pool_at(&shard->nodes, conn->queue_tail);
+        last->next = first->next;
+    }
+    pool_give(&shard->nodes, first_number);
+}
+
+void outbound_drop_queue(struct shard *shard, struct conn *conn)
+{
+    while (conn->queue_tail != NONE) {
+        pop_node(shard, conn);
+    }
+    conn->queue_bytes = 0;
+}
+
+/* A new message with room for size bytes; without one the connection ends, since bytes would be lost. */
+static uint32_t message_for(struct shard *shard, uint32_t number, size_t size)
+{
+    uint32_t message = message_new(&shard->arena, (uint32_t)size);
+
+    if (message == NONE) {
+        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
+        conn_kill(shard, number);
+    }
+    return message;
+}
+
+void outbound_bytes(struct shard *shard, uint32_t number, struct slice bytes)
+{
+    uint32_t message = message_for(shard, number, bytes.size);
+
+    if (message != NONE) {
+        memcpy(message_at(&shard->arena, message)->bytes, bytes.data, bytes.size);
+        outbound_queue(shard, number, message);
+        message_release(&shard->arena, message);
+    }
+}
+
+/* A frame as a message with one reference, or NONE. */
+static uint32_t frame_message(struct shard *shard, enum ws_opcode opcode, struct slice payload)
+{
+    uint8_t header[WS_HEADER_SIZE_MAX];
+    size_t header_size = ws_write_header(opcode, payload.size, header);
+    uint32_t number = message_new(&shard->arena, (uint32_t)(header_size + payload.size));
+
+    if (number != NONE) {
+        struct message *message = message_at(&shard->arena, number);
+        memcpy(message->bytes, header, header_size);
+        if (payload.size > 0) {
+            memcpy(message->bytes + header_size, payload.data, payload.size);
+        }
+    }
+    return number;
+}
+
+void outbound_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
+                    struct slice payload)
+{
+    uint32_t message = frame_message(shard, opcode, payload);
+
+    if (message == NONE) {
+        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
+        counter_add(&shard->counts.closed[CAUSE_INTERNAL], 1);
+        conn_kill(shard, number);
+        return;
+    }
+    outbound_queue(shard, number, message);
+    message_release(&shard->arena, message);
+}
+
+uint32_t outbound_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
+                          struct slice payload)
+{
+    struct channel_members members = channel_find(shard->channels, channel);
+
+    if (members.count == 0) {
+        return 0;
+    }
+    uint32_t message = frame_message(shard, opcode, payload);
+    if (message == NONE) {
+        counter_add(&shard->counts.publications_lost, 1);
+        return 0;
+    }
+    for (uint32_t i = 0; i < members.count; i++) {
+        outbound_queue(shard, members.conn_numbers[i], message);
+    }
+    message_release(&shard->arena, message);
+    counter_add(&shard->counts.messages_sent, members.count);
+    return members.count;
+}
+
+void outbound_close(struct shard *shard, uint32_t number, enum ws_close_code code,
+                    enum close_cause cause)
+{
+    struct conn *conn = conn_at(shard, number);
+    uint8_t payload[2];
+
+    ASSERT(code != WS_CLOSE_ABNORMAL);
+    if (conn->state != CONN_OPEN) {
+        return;
+    }
+    counter_add(&shard->counts.closed[cause], 1);
+    store_be16(payload, (uint16_t)code);
+    /* A close frame without a code is answered with one without (RFC 6455, section 5.5.1). */
+    outbound_frame(shard, number, WS_CLOSE, slice_from(payload, code == WS_CLOSE_NO_STATUS ? 0 : 2));
+    if (conn->state == CONN_OPEN) {
+        conn->state = CONN_CLOSING;
+        deadlines_close_sent(shard, number);
+    }
+}
+
+void outbound_finish(struct shard *shard, uint32_t number, bool lingers)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    if (conn->state == CONN_DEAD || conn->state == CONN_LINGER) {
+        return;
+    }
+    conn->state = CONN_LINGER;
+    conn->flags |= lingers ? CONN_FINISHING | CONN_LINGERS : CONN_FINISHING;
+    deadlines_close_sent(shard, number);
+    outbound_mark(shard, number);
+}
+
+/* Hands a filled block to the ring. */
+static void submit(struct shard *shard, uint32_t number, uint32_t block)
+{
+    struct conn *conn = conn_at(shard, number);
+    struct send *send = arena_at(&shard->arena, block);
+
+    ASSERT(conn->send == NONE);
+    ASSERT(!(conn->in_flight & CONN_SENDING));
+    conn->send = block;
+    conn->in_flight |= CONN_SENDING;
+    counter_add(&shard->counts.bytes_sent, send->size);
+    ring_send(shard->ring, number, conn->generation, send_bytes(send), send->size);
+}
+
+void outbound_flight(struct shard *shard, uint32_t number, struct slice bytes)
+{
+    uint32_t block = arena_take(&shard->arena, sizeof(struct send) + bytes.size);
+
+    if (block == NONE) {
+        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
+        conn_kill(shard, number);
+        return;
+    }
+    struct send *send = arena_at(&shard->arena, block);
+    *send = (struct send){.size = (uint32_t)bytes.size};
+    memcpy(send_bytes(send), bytes.data, bytes.size);
+    submit(shard, number, block);
+}
+
+/* Moves queued bytes, up to a record, to out. Returns their number. */
+static size_t gather(struct shard *shard, struct conn *conn, uint8_t *out, size_t out_size)
+{
+    size_t size = 0;
+
+    while (conn->queue_tail != NONE && size < out_size) {
+        const struct queue_node *tail = pool_at(&shard->nodes, conn->queue_tail);
+        struct queue_node *first = pool_at(&shard->nodes, tail->next);
+        const struct message *message = message_at(&shard->arena, first->message);
+        size_t left = message->size - first->offset;
+        size_t part = left < out_size - size ? left : out_size - size;
+
+        memcpy(out + size, message->bytes + first->offset, part);
+        size += part;
+        first->offset += (uint32_t)part;
+        if (part == left) {
+            pop_node(shard, conn);
+        }
+    }
+    return size;
+}
+
+/* Seals all that is due into the block: a KeyUpdate, one record of data, the closing alert. False when the
+ * keys are used up. */
+static bool seal(struct shard *shard, struct conn *conn, struct send *send, size_t data_size)
+{
+    struct tls_state *tls = conn_tls(shard, conn);
+    uint8_t *out = send_bytes(send);
+    size_t size = 0;
+
+    if (tls_update_due(tls)) {
+        size += tls_seal_update(tls, out);
+    }
+    if (data_size > 0) {
+        size_t gathered = gather(shard, conn, out + size + tls_headroom(tls), data_size);
+        size_t record_size = tls_seal(tls, out + size, gathered);
+        if (record_size == 0) {
+            return false;
+        }
+        size += record_size;
+        send->queue_bytes = (uint32_t)gathered;
+    }
+    if (conn->flags & CONN_FINISHING && conn->queue_tail == NONE) {
+        size += tls_seal_alert(tls, (uint8_t)conn->alert, out + size);
+        send->is_last = true;
+    }
+    send->size = (uint32_t)size;
+    return true;
+}
+
+/* The last byte is out: wait for the peer's FIN if it may still be sending, else end. */
+static void last_byte_sent(struct shard *shard, uint32_t number)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    if (conn->flags & CONN_LINGERS && !(conn->flags & CONN_STREAM_ENDED)) {
+        deadlines_last_byte_sent(shard, number);
+        inbound_wait(shard, number, false);
+    } else {
+        conn_kill(shard, number);
+    }
+}
+
+/* Bytes to put into the next record. Nothing is in flight, so all of queue_bytes waits. */
+static uint32_t next_data_size(const struct conn *conn)
+{
+    if (conn->queue_tail == NONE) {
+        return 0;
+    }
+    return conn->queue_bytes < TLS_DATA_SIZE_MAX ? conn->queue_bytes : TLS_DATA_SIZE_MAX;
+}
+
+static void flush_conn(struct shard *shard, uint32_t number)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    if (conn->state == CONN_DEAD || conn->in_flight & CONN_SENDING) {
+        return; /* the send's completion marks it again */
+    }
+    uint32_t data_size = next_data_size(conn);
+    bool finishing = conn->flags & CONN_FINISHING;
+    if (conn->tls == NONE) {
+        if (finishing) {
+            last_byte_sent(shard, number);
+        }
+        return;
+    }
+    if (data_size == 0 && !finishing && !tls_update_due(conn_tls(shard, conn))) {
+        return;
+    }
+    uint32_t block = arena_take(&shard->arena, sizeof(struct send) + data_size + 3 * TLS_OVERHEAD_MAX);
+    if (block == NONE) {
+        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
+        shard->starved = true;
+        outbound_mark(shard, number);
+        return;
+    }
+    struct send *send = arena_at(&shard->arena, block);
+    *send = (struct send){0};
+    if (!seal(shard, conn, send, data_size)) {
+        arena_give(&shard->arena, block);
+        counter_add(&shard->counts.closed[CAUSE_TLS], 1);
+        conn_kill(shard, number);
+        return;
+    }
+    if (send->size == 0) {
+        arena_give(&shard->arena, block);
+        last_byte_sent(shard, number); /* close_notify had gone out already */
+        return;
+    }
+    submit(shard, number, block);
+}
+
+void outbound_flush(struct shard *shard)
+{
+    /* What is marked from here on (no room in the arena) waits for the next tick. */
+    uint32_t count = queue_count(&shard->dirty);
+
+    shard->starved = false;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t number = queue_pop(&shard->dirty);
+        conn_at(shard, number)->flags &= (uint8_t)~CONN_DIRTY;
+        flush_conn(shard, number);
+    }
+}
+
+static void free_send(struct shard *shard, struct conn *conn)
+{
+    const struct send *send = arena_at(&shard->arena, conn->send);
+
+    conn->queue_bytes -= send->queue_bytes;
+    arena_give(&shard->arena, conn->send);
+    conn->send = NONE;
+}
+
+void outbound_sent(struct shard *shard, const struct ring_event *event)
+{
+    uint32_t number = event->number;
+    struct conn *conn = conn_at(shard, number);
+    struct send *send = arena_at(&shard->arena, conn->send);
+
+    if (event->result > 0) {
+        send->done += (uint32_t)event->result;
+    }
+    if (conn->state != CONN_DEAD && event->result > 0 && send->done < send->size) {
+        ring_send(shard->ring, number, conn->generation, send_bytes(send) + send->done,
+                  send->size - send->done);
+        return;
+    }
+    bool whole = send->done == send->size;
+    bool is_last = send->is_last;
+    free_send(shard, conn);
+    conn_completed(shard, number, CONN_SENDING);
+    if (conn->state == CONN_DEAD) {
+        return;
+    }
+    if (!whole) {
+        inbound_lost(shard, number);
+        return;
+    }
+    if (is_last) {
+        last_byte_sent(shard, number);
+        return;
+    }
+    if (conn->queue_tail != NONE || conn->flags & CONN_FINISHING) {
+        outbound_mark(shard, number);
+    }
+    if (conn->state == CONN_HANDSHAKE || conn->state == CONN_UPGRADE) {
+        inbound_wait(shard, number, false);
+    }
+}

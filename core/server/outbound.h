@@ -1,0 +1,53 @@
+/*
+ * outbound.h - the whole way down: message queued by number -> one record a tick -> one send.
+ *
+ * Everything here only marks; bytes move in outbound_flush, at the end of the tick. At most one send
+ * is in flight per connection.
+ */
+#pragma once
+
+#include "server/counts.h"
+#include "ws/frame.h"
+
+struct shard;
+struct conn;
+struct ring_event;
+struct opening;
+
+/* Queues a message (which is held until it was sent) unless the connection takes no more. Over
+ * queue_bytes_max, this message counted, it is a slow consumer and killed. */
+void outbound_queue(struct shard *shard, uint32_t number, uint32_t message);
+
+/* One frame to one connection. */
+void outbound_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
+                    struct slice payload);
+
+/* Bytes that are no frame: the answer to the upgrade request. */
+void outbound_bytes(struct shard *shard, uint32_t number, struct slice bytes);
+
+/* One frame to every subscriber of the channel on this shard, encoded once. Returns their number. */
+uint32_t outbound_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
+                          struct slice payload);
+
+/* Plain bytes before there are TLS keys: a handshake's flight. Nothing may be in flight. */
+void outbound_flight(struct shard *shard, uint32_t number, struct slice bytes);
+
+/* An open connection: sends a close frame and waits for the peer's. Counts the cause. */
+void outbound_close(struct shard *shard, uint32_t number, enum ws_close_code code,
+                    enum close_cause cause);
+
+/* Sends what is queued, then close_notify, then ends; input is thrown away from here on. lingers: the
+ * peer may still be sending, so wait for its FIN (else our last bytes could die with a reset). */
+void outbound_finish(struct shard *shard, uint32_t number, bool lingers);
+
+/* Puts the connection into the list of those to flush. */
+void outbound_mark(struct shard *shard, uint32_t number);
+
+/* RING_SEND completed. */
+void outbound_sent(struct shard *shard, const struct ring_event *event);
+
+/* The step of the tick: seals and sends for every marked connection. */
+void outbound_flush(struct shard *shard);
+
+/* Lets go of all that waits in the queue. */
+void outbound_drop_queue(struct shard *shard, struct conn *conn);

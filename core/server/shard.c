@@ -1,0 +1,417 @@
+#include "server/shard.h"
+
+#include "pubsub/message.h"
+#include "server/deadlines.h"
+#include "server/handshakes.h"
+#include "server/inbound.h"
+#include "server/opening.h"
+#include "server/outbound.h"
+#include "server/parcels.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define TRIM_INTERVAL_MS 1000
+#define STOPS_PER_TICK_MAX 1024
+#define TICK_TIME_BASE_NS 1000
+#define RETRY_MS 10 /* when the arena was full */
+
+bool shard_count_open(struct shard *shard, bool open)
+{
+    static const char key[] = "open";
+    struct tally *tally = shard->server->open;
+
+    if (!open) {
+        /* There is one key, so every connection's entry is the same as long as one is counted. */
+        tally_leave(tally, shard->open_entry);
+        shard->open_count--;
+        return true;
+    }
+    if (tally_enter(tally, slice_text(key), shard->server->budget->connections_max,
+                    &shard->open_entry) != TALLY_COUNTED) {
+        return false;
+    }
+    shard->open_count++;
+    return true;
+}
+
+static int open_pools(struct shard *shard)
+{
+    const struct budget *budget = shard->server->budget;
+    int error = 0;
+
+    error |= pool_open(&shard->conns, POOL_PLAIN, sizeof(struct conn), budget->sockets_max);
+    for (uint32_t class = 0; class < TLS_CLASSES; class++) {
+        error |= pool_open(&shard->tls[class], POOL_SECRET, tls_class_size(class),
+                           budget->sockets_max);
+    }
+    error |= pool_open(&shard->openings, POOL_PLAIN, sizeof(struct opening), budget->openings_max);
+    error |= pool_open(&shard->partials, POOL_SECRET, sizeof(struct partial), budget->partials_max);
+    error |= pool_open(&shard->nodes, POOL_PLAIN, sizeof(struct queue_node), budget->nodes_max);
+    error |= arena_open(&shard->arena, budget->arena_size);
+    error |= wheel_open(&shard->wheel, budget->sockets_max, shard->now_ms);
+    error |= queue_open(&shard->dirty, budget->sockets_max);
+    error |= queue_open(&shard->reap, budget->sockets_max);
+    error |= queue_open(&shard->continuing, budget->sockets_max);
+    error |= queue_open(&shard->arriving, budget->sockets_max);
+    return error;
+}
+
+static void set_rules(struct shard *shard)
+{
+    const struct options *options = shard->server->options;
+    unsigned places = 0;
+
+    if (shard->server->token_keys) {
+        places |= options->token.in_authorization ? TOKEN_AUTHORIZATION : 0;
+        places |= options->token.in_protocol ? TOKEN_PROTOCOL : 0;
+        places |= options->token.in_cookie ? TOKEN_COOKIE : 0;
+        places |= options->token.in_query ? TOKEN_QUERY : 0;
+    }
+    shard->rules = (struct upgrade_rules){
+        .request_size_max = options->upgrade.request_size_max,
+        .path = options->upgrade.path,
+        .origins = (const char *const *)options->upgrade.origins.names,
+        .origin_count = options->upgrade.origins.count,
+        .protocols = (const char *const *)options->upgrade.protocols.names,
+        .protocol_count = options->upgrade.protocols.count,
+        .token_places = places,
+        .cookie_name = options->token.cookie_name,
+        .query_name = options->token.query_name,
+    };
+    shard->ws_limits = (struct ws_limits){
+        .role = WS_SERVER,
+        .message_size_max = options->limits.message_size_max,
+    };
+}
+
+/* The ping that all connections share: made once, never released. */
+static bool make_ping(struct shard *shard)
+{
+    uint8_t header[WS_HEADER_SIZE_MAX];
+    size_t size = ws_write_header(WS_PING, 0, header);
+
+    shard->ping = message_new(&shard->arena, (uint32_t)size);
+    if (shard->ping == NONE) {
+        return false;
+    }
+    memcpy(message_at(&shard->arena, shard->ping)->bytes, header, size);
+    return true;
+}
+
+static bool open_services(struct shard *shard, char *message, size_t message_size)
+{
+    const struct server *server = shard->server;
+    struct channel_limits channel_limits = {
+        .channels_max = server->budget->channels_max,
+        .subscriptions_max = server->budget->subscriptions_max,
+        .arena = &shard->arena,
+    };
+    struct tls_server_options tls_options = {
+        .certificates = server->certificates,
+        .tickets = server->tickets,
+        .handshakes_max = server->budget->handshakes_max,
+        .tls_1_2 = server->options->tls.tls_1_2,
+    };
+
+    shard->channels = channel_table_open(&channel_limits);
+    if (!shard->channels || !make_ping(shard)) {
+        snprintf(message, message_size, "shard %u: no memory for its channels", shard->number);
+        return false;
+    }
+    shard->tls_server = tls_server_open(&tls_options, message, message_size);
+    return shard->tls_server != NULL;
+}
+
+struct shard *shard_open(const struct server *server, uint32_t number, char *message,
+                         size_t message_size)
+{
+    struct shard *shard = calloc(1, sizeof(*shard));
+
+    if (!shard) {
+        snprintf(message, message_size, "shard %u: no memory", number);
+        return NULL;
+    }
+    shard->server = server;
+    shard->number = number;
+    if (open_pools(shard) != 0) {
+        snprintf(message, message_size,
+                 "shard %u: its memory cannot be reserved; lower limits.connections_max or "
+                 "limits.arena_size, or raise vm.max_map_count and the memory limit (ulimit -v)",
+                 number);
+        shard_close(shard);
+        return NULL;
+    }
+    set_rules(shard);
+    if (!open_services(shard, message, message_size)) {
+        shard_close(shard);
+        return NULL;
+    }
+    counter_set(&shard->counts.connections_capacity, server->budget->sockets_max);
+    return shard;
+}
+
+int shard_open_ring(struct shard *shard, char *message, size_t message_size)
+{
+    const struct options *options = shard->server->options;
+    struct ring_options ring_options = {
+        .sockets_max = shard->server->budget->sockets_max,
+        .buffer_count = options->limits.receive_buffer_count,
+        .buffer_size = options->limits.receive_buffer_size,
+    };
+    int error = 0;
+
+    shard->ring = ring_open(&ring_options, &error, message, message_size);
+    if (!shard->ring) {
+        return -1;
+    }
+    /* The first wait, which does not wait, tells the time. */
+    uint32_t count = ring_wait(shard->ring, 0, shard->events, 1, &shard->now_ns);
+    ASSERT(count == 0);
+    shard->now_ms = shard->now_ns / 1000000;
+    shard->start_ms = shard->now_ms;
+    shard->trim_next_ms = shard->now_ms + TRIM_INTERVAL_MS;
+    return 0;
+}
+
+void shard_listen(struct shard *shard, int listener_fd, bool is_ipv6)
+{
+    uint32_t listener = shard->listener_count++;
+
+    ASSERT(listener < OPTIONS_LISTEN_MAX);
+    shard->listeners[listener] = listener_fd;
+    shard->is_ipv6[listener] = is_ipv6;
+    shard->accepting[listener] = true;
+    ring_accept(shard->ring, listener_fd, listener);
+}
+
+/* An accept ends when the table was full or the completion queue overflowed: arms it again. */
+static void rearm_accepts(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->listener_count; i++) {
+        if (!shard->accepting[i] && !shard->stopping &&
+            shard->conns.count < shard->server->budget->sockets_max) {
+            shard->accepting[i] = true;
+            ring_accept(shard->ring, shard->listeners[i], i);
+        }
+    }
+}
+
+/* A completion of an earlier owner of the number. None should ever come (a number is freed when nothing
+ * is in flight), so this only guards. */
+static bool is_stale(struct shard *shard, const struct ring_event *event)
+{
+    return !pool_is_taken(&shard->conns, event->number) ||
+           conn_at(shard, event->number)->generation != event->generation;
+}
+
+static void handle(struct shard *shard, const struct ring_event *event)
+{
+    switch (event->operation) {
+    case RING_ACCEPT:
+        handshakes_accepted(shard, event);
+        return;
+    case RING_WAKE:
+    case RING_CANCEL:
+        return; /* the mailbox is looked at in every tick; the cancelled operation itself reports */
+    case RING_NAME:
+    case RING_POLL:
+    case RING_RECEIVE:
+    case RING_SEND:
+    case RING_CLOSE:
+        break;
+    case RING_CONNECT:
+    case RING_OPERATIONS:
+        ASSERT(!"an operation that the server never starts");
+    }
+    if (is_stale(shard, event)) {
+        if (event->buffer != NONE) {
+            ring_buffer_give(shard->ring, event->buffer);
+        }
+        return;
+    }
+    if (event->operation == RING_NAME) {
+        handshakes_named(shard, event);
+    } else if (event->operation == RING_POLL) {
+        inbound_polled(shard, event);
+    } else if (event->operation == RING_RECEIVE) {
+        inbound_received(shard, event);
+    } else if (event->operation == RING_SEND) {
+        outbound_sent(shard, event);
+    } else {
+        conn_free(shard, event->number);
+    }
+}
+
+static void released(void *context, uint32_t first_number)
+{
+    struct shard *shard = context;
+
+    wheel_trim(&shard->wheel, first_number);
+}
+
+/* Gives back what a crowd that has left had used. */
+static void trim(struct shard *shard)
+{
+    if (shard->now_ms < shard->trim_next_ms) {
+        return;
+    }
+    shard->trim_next_ms = shard->now_ms + TRIM_INTERVAL_MS;
+    pool_trim(&shard->conns, released, shard);
+    for (uint32_t class = 0; class < TLS_CLASSES; class++) {
+        pool_trim(&shard->tls[class], NULL, NULL);
+    }
+    pool_trim(&shard->openings, NULL, NULL);
+    pool_trim(&shard->partials, NULL, NULL);
+    pool_trim(&shard->nodes, NULL, NULL);
+    channel_trim(shard->channels);
+    arena_trim(&shard->arena);
+    queue_trim(&shard->dirty);
+    queue_trim(&shard->reap);
+    queue_trim(&shard->continuing);
+    queue_trim(&shard->arriving);
+}
+
+static void measure(struct shard *shard)
+{
+    struct ring_counts ring_counts;
+    struct channel_counts channel_counts;
+    struct counts *counts = &shard->counts;
+
+    ring_read_counts(shard->ring, &ring_counts);
+    channel_read_counts(shard->channels, &channel_counts);
+    counter_set(&counts->connections_open, shard->open_count);
+    counter_set(&counts->connections_held, shard->conns.count);
+    counter_set(&counts->handshakes_in_flight, handshake_count(shard->tls_server));
+    counter_set(&counts->handshakes_waiting, queue_count(&shard->arriving));
+    counter_set(&counts->completion_overflows, ring_counts.completion_overflows);
+    counter_set(&counts->ring_enters, ring_counts.enters);
+    counter_set(&counts->arena_bytes, shard->arena.used);
+    counter_set(&counts->tls_heap_bytes, handshake_heap());
+    counter_set(&counts->channels, channel_counts.channels);
+    counter_set(&counts->subscriptions, channel_counts.subscriptions);
+    counter_set(&counts->timers, shard->wheel.count);
+    counter_add(&counts->ticks, 1);
+}
+
+void shard_stop(struct shard *shard, uint32_t stop_ms)
+{
+    if (shard->stopping) {
+        return;
+    }
+    shard->stopping = true;
+    shard->stop_by_ms = shard->now_ms + stop_ms;
+    for (uint32_t i = 0; i < shard->listener_count; i++) {
+        if (shard->accepting[i]) {
+            ring_cancel_accept(shard->ring, i);
+        }
+    }
+}
+
+/* Says goodbye to a bounded number of connections; those still opening are answered 503 when their
+ * request comes, and cut off at the end. */
+static void stop_step(struct shard *shard)
+{
+    for (uint32_t i = 0; i < STOPS_PER_TICK_MAX && shard->stop_next < shard->conns.count_max; i++) {
+        uint32_t number = shard->stop_next++;
+        if (pool_is_taken(&shard->conns, number)) {
+            outbound_close(shard, number, WS_CLOSE_GOING_AWAY, CAUSE_SHUTDOWN);
+        }
+    }
+}
+
+/* True when nothing is left, or the deadline for a friendly end has passed. */
+static bool has_stopped(const struct shard *shard)
+{
+    return shard->stopping && (shard->conns.count == 0 || shard->now_ms >= shard->stop_by_ms);
+}
+
+static uint64_t timeout_ns(const struct shard *shard, bool work_left)
+{
+    uint64_t wait_ms = wheel_next_ms(&shard->wheel, shard->now_ms);
+
+    if (work_left || (shard->stopping && shard->stop_next < shard->conns.count_max)) {
+        return 0;
+    }
+    if (shard->starved && wait_ms > RETRY_MS) {
+        wait_ms = RETRY_MS;
+    }
+    if (wait_ms > TRIM_INTERVAL_MS) {
+        wait_ms = TRIM_INTERVAL_MS;
+    }
+    return wait_ms * 1000000;
+}
+
+bool shard_tick(struct shard *shard)
+{
+    uint64_t start_ns = 0;
+    uint32_t count = ring_wait(shard->ring, timeout_ns(shard, shard->work_left), shard->events,
+                               SHARD_EVENTS_MAX, &shard->now_ns);
+
+    start_ns = shard->now_ns;
+    shard->now_ms = shard->now_ns / 1000000;
+    for (uint32_t i = 0; i < count; i++) {
+        handle(shard, &shard->events[i]);
+    }
+    shard->work_left = parcels_take(shard);
+    deadlines_expire(shard);
+    shard->work_left |= handshakes_step(shard);
+    if (shard->stopping) {
+        stop_step(shard);
+    }
+    outbound_flush(shard);
+    conn_reap(shard);
+    rearm_accepts(shard);
+    measure(shard);
+    trim(shard);
+    histogram_add(&shard->counts.tick_time, ring_clock_ns(shard->ring) - start_ns,
+                  TICK_TIME_BASE_NS);
+    return !has_stopped(shard);
+}
+
+void shard_close(struct shard *shard)
+{
+    if (shard->tls_server) {
+        tls_server_close(shard->tls_server);
+    }
+    channel_table_close(shard->channels);
+    for (uint32_t i = 0; i < shard->listener_count; i++) {
+        close(shard->listeners[i]);
+    }
+    if (shard->ring) {
+        ring_close(shard->ring);
+    }
+    pool_close(&shard->conns);
+    for (uint32_t class = 0; class < TLS_CLASSES; class++) {
+        pool_close(&shard->tls[class]);
+    }
+    pool_close(&shard->openings);
+    pool_close(&shard->partials);
+    pool_close(&shard->nodes);
+    arena_close(&shard->arena);
+    wheel_close(&shard->wheel);
+    queue_close(&shard->dirty);
+    queue_close(&shard->reap);
+    queue_close(&shard->continuing);
+    queue_close(&shard->arriving);
+    free(shard);
+}
+
+void shard_check(struct shard *shard)
+{
+    uint32_t open_count = 0;
+
+    for (uint32_t number = 0; number < shard->conns.count_max; number++) {
+        conn_check(shard, number);
+        if (pool_is_taken(&shard->conns, number) &&
+            conn_at(shard, number)->flags & CONN_COUNTED) {
+            open_count++;
+        }
+    }
+    ASSERT(open_count == shard->open_count);
+    arena_check(&shard->arena);
+    wheel_check(&shard->wheel);
+    channel_check(shard->channels);
+}

@@ -1,0 +1,171 @@
+#include "server/token_command.h"
+
+#include "server/arguments.h"
+#include "session/token.h"
+
+#include <argp.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define CHANNELS_MAX 128
+#define COUNT_MAX 10000000
+
+struct wanted {
+    const char *options_path;
+    const char *state_directory;
+    const char *subject;
+    char *channels; /* "a,b" */
+    uint32_t lifetime_s;
+    uint32_t count;
+};
+
+/* "90", "90s", "15m", "1h", "7d"; 0 for what is none of these. */
+static uint32_t parse_lifetime(const char *text)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    unsigned long unit = 0;
+
+    switch (*end) {
+    case '\0':
+    case 's':
+        unit = 1;
+        break;
+    case 'm':
+        unit = 60;
+        break;
+    case 'h':
+        unit = 3600;
+        break;
+    case 'd':
+        unit = 86400;
+        break;
+    default:
+        break;
+    }
+    if (end == text || (*end && end[1]) || unit == 0 || value > 3650ul * 86400 / unit) {
+        return 0;
+    }
+    return (uint32_t)(value * unit);
+}
+
+static error_t gather(int key, char *value, struct argp_state *argp)
+{
+    struct wanted *wanted = argp->input;
+
+    switch (key) {
+    case 'o':
+        wanted->options_path = value;
+        return 0;
+    case 'd':
+        wanted->state_directory = value;
+        return 0;
+    case 's':
+        wanted->subject = value;
+        return 0;
+    case 'c':
+        wanted->channels = value;
+        return 0;
+    case 't':
+        wanted->lifetime_s = parse_lifetime(value);
+        if (wanted->lifetime_s == 0) {
+            argp_error(argp, "--ttl %s: want 90s, 15m, 1h or 7d, at most 3650d", value);
+        }
+        return 0;
+    case 'n':
+        wanted->count = (uint32_t)strtoul(value, NULL, 10);
+        if (wanted->count == 0 || wanted->count > COUNT_MAX) {
+            argp_error(argp, "--count %s: want 1 to %d", value, COUNT_MAX);
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* Cuts "a,b" in place; returns the number of names, or CHANNELS_MAX + 1. */
+static size_t split(char *text, const char **names)
+{
+    size_t count = 0;
+    char *rest = NULL;
+
+    for (char *name = text ? strtok_r(text, ",", &rest) : NULL; name;
+         name = strtok_r(NULL, ",", &rest)) {
+        if (count == CHANNELS_MAX) {
+            return CHANNELS_MAX + 1;
+        }
+        names[count++] = name;
+    }
+    return count;
+}
+
+static int print_tokens(const struct options *options, const struct wanted *wanted)
+{
+    struct token_key_options keys[OPTIONS_KEYS_MAX];
+    struct token_options token_options;
+    const char *channels[CHANNELS_MAX];
+    char subject[TOKEN_SUBJECT_MAX + 16];
+    char message[512];
+    struct token_request request = {.subject = subject,
+                                    .channels = channels,
+                                    .channel_count = split(wanted->channels, channels),
+                                    .now_s = (double)time(NULL),
+                                    .lifetime_s = wanted->lifetime_s};
+
+    if (request.channel_count > CHANNELS_MAX) {
+        fprintf(stderr, "limpet token: more than %d channels\n", CHANNELS_MAX);
+        return 1;
+    }
+    arguments_token_options(options, keys, &token_options);
+    for (uint32_t i = 1; i <= wanted->count; i++) {
+        if (wanted->count == 1) {
+            snprintf(subject, sizeof(subject), "%s", wanted->subject);
+        } else {
+            snprintf(subject, sizeof(subject), "%s-%u", wanted->subject, i);
+        }
+        char *token = token_make(&token_options, &request, message, sizeof(message));
+        if (!token) {
+            fprintf(stderr, "limpet token: %s\n", message);
+            return 1;
+        }
+        puts(token);
+        free(token);
+    }
+    return 0;
+}
+
+int token_command(int argc, char **argv)
+{
+    static const struct argp_option table[] = {
+        {"options", 'o', "FILE", 0, "Take the key from this options file", 0},
+        {"state", 'd', "DIR", 0, "Take the key from this state folder (dev mode)", 0},
+        {"sub", 's', "NAME", 0, "The user (claim sub)", 0},
+        {"channels", 'c', "A,B", 0, "Channels to subscribe to (claim channels)", 0},
+        {"ttl", 't', "TIME", 0, "Life: 90s, 15m, 1h (default), 7d", 0},
+        {"count", 'n', "N", 0, "Make N tokens, for NAME-1 to NAME-N", 0},
+        {0}};
+    static const struct argp argp = {
+        .options = table, .parser = gather, .doc = "Makes tokens, one a line."};
+    struct wanted wanted = {.subject = "dev", .lifetime_s = 3600, .count = 1};
+    struct options options;
+    struct state state;
+    char message[1024];
+
+    options_init(&options);
+    if (argp_parse(&argp, argc, argv, 0, NULL, &wanted) != 0) {
+        return 1;
+    }
+    if (wanted.options_path) {
+        if (options_read_file(&options, wanted.options_path, stderr) != 0) {
+            return 1;
+        }
+    } else if (state_open(&state, wanted.state_directory, message, sizeof(message)) != 0) {
+        fprintf(stderr, "limpet token: %s\n", message);
+        return 1;
+    } else {
+        state_set_options(&state, &options);
+    }
+    int status = print_tokens(&options, &wanted);
+    options_free(&options);
+    return status;
+}

@@ -1,0 +1,194 @@
+#include "server/upgrades.h"
+
+#include "io/address.h"
+#include "server/deadlines.h"
+#include "server/messages.h"
+#include "server/opening.h"
+#include "server/outbound.h"
+#include "server/shard.h"
+
+static void refuse(struct shard *shard, uint32_t number, struct upgrade *upgrade,
+                   enum upgrade_reason reason)
+{
+    uint8_t answer[UPGRADE_ANSWER_MAX];
+
+    upgrade_decide(upgrade, reason);
+    counter_add(&shard->counts.upgrades[reason], 1);
+    outbound_bytes(shard, number, slice_from(answer, upgrade_answer(upgrade, answer)));
+    outbound_finish(shard, number, true);
+}
+
+/* What is wrong is for the operator; the client learns only that it was refused. */
+static void log_refusal(struct shard *shard, const struct conn *conn, const char *event,
+                        const char *reason, const struct token_claims *claims)
+{
+    char peer[ADDRESS_TEXT_SIZE];
+
+    address_format(&opening_of(shard, conn)->peer, peer);
+    LOG(LOG_INFO, event, log_text("reason", reason), log_text("peer", peer),
+        log_text("subject", claims->subject), log_number("exp", (int64_t)claims->expires_s),
+        log_number("nbf", (int64_t)claims->not_before_s),
+        log_number("now", (int64_t)(ring_unix_ms(shard->ring) / 1000)));
+}
+
+/* Counts the connection under its user. False: this user has too many, or no more can be counted. */
+static enum tally_outcome count_user(struct shard *shard, struct conn *conn,
+                                     const struct token_claims *claims)
+{
+    const struct server *server = shard->server;
+
+    if (!server->users || claims->subject_size == 0) {
+        return TALLY_COUNTED;
+    }
+    enum tally_outcome outcome = tally_enter(
+        server->users, slice_from(claims->subject, claims->subject_size),
+        server->options->limits.connections_per_user_max, &conn->user);
+    if (outcome != TALLY_COUNTED) {
+        conn->user = NONE;
+    }
+    return outcome;
+}
+
+static bool subscribe(struct shard *shard, uint32_t number, const struct token_claims *claims)
+{
+    const char *name = claims->channels;
+
+    for (uint32_t i = 0; i < claims->channel_count; i++) {
+        struct slice channel = slice_text(name);
+        if (channel_subscribe(shard->channels, channel, number,
+                              &conn_at(shard, number)->subscriptions) == CHANNEL_FULL) {
+            return false;
+        }
+        name += channel.size + 1;
+    }
+    return true;
+}
+
+/* Everything was checked: says 101 and opens. */
+static void open_conn(struct shard *shard, uint32_t number, struct upgrade *upgrade,
+                      const struct token_claims *claims, enum tally_outcome user)
+{
+    struct conn *conn = conn_at(shard, number);
+    uint8_t answer[UPGRADE_ANSWER_MAX];
+
+    upgrade_decide(upgrade, UPGRADE_OK);
+    counter_add(&shard->counts.upgrades[UPGRADE_OK], 1);
+    outbound_bytes(shard, number, slice_from(answer, upgrade_answer(upgrade, answer)));
+    if (conn->state != CONN_UPGRADE) {
+        return; /* no memory for the answer: killed */
+    }
+    conn->state = CONN_OPEN;
+    deadlines_opened(shard, number, claims->expires_s);
+    if (user == TALLY_LIMIT) {
+        /* A browser's page sees a close code, but not the status of a refused upgrade. */
+        counter_add(&shard->counts.refused[REFUSED_USER], 1);
+        outbound_close(shard, number, WS_CLOSE_TRY_AGAIN_LATER, CAUSE_FULL);
+    }
+}
+
+/* A good request and a good token: is there room? */
+static void admit(struct shard *shard, uint32_t number, struct upgrade *upgrade,
+                  const struct token_claims *claims)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    if (shard->stopping) {
+        refuse(shard, number, upgrade, UPGRADE_STOPPING);
+        return;
+    }
+    if (!shard_count_open(shard, true)) {
+        counter_add(&shard->counts.refused[REFUSED_CONNECTIONS], 1);
+        refuse(shard, number, upgrade, UPGRADE_FULL);
+        return;
+    }
+    conn->flags |= CONN_COUNTED;
+    enum tally_outcome user = count_user(shard, conn, claims);
+    if (user == TALLY_FULL || !subscribe(shard, number, claims)) {
+        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
+        refuse(shard, number, upgrade, UPGRADE_FULL);
+        return;
+    }
+    open_conn(shard, number, upgrade, claims, user);
+}
+
+/* The request is whole and well-formed. */
+static void decide(struct shard *shard, uint32_t number, struct upgrade *upgrade)
+{
+    struct token_claims claims = {0};
+
+    if (!shard->server->token_keys) {
+        admit(shard, number, upgrade, &claims);
+        return;
+    }
+    double now_s = (double)ring_unix_ms(shard->ring) / 1000;
+    enum token_outcome outcome =
+        token_check(shard->server->token_keys, upgrade->token, now_s, &claims);
+    counter_add(&shard->counts.tokens[outcome], 1);
+    if (outcome == TOKEN_TOO_LARGE) {
+        log_refusal(shard, conn_at(shard, number), "token refused: larger than token.size_max",
+                    token_outcome_name(outcome), &claims);
+        refuse(shard, number, upgrade, UPGRADE_TOO_LARGE);
+    } else if (outcome != TOKEN_GOOD) {
+        log_refusal(shard, conn_at(shard, number), "token refused", token_outcome_name(outcome),
+                    &claims);
+        refuse(shard, number, upgrade, UPGRADE_TOKEN_REFUSED);
+    } else {
+        admit(shard, number, upgrade, &claims);
+        token_claims_free(&claims);
+    }
+}
+
+static void log_bad_request(struct shard *shard, const struct conn *conn,
+                            const struct upgrade *upgrade)
+{
+    char peer[ADDRESS_TEXT_SIZE];
+
+    address_format(&opening_of(shard, conn)->peer, peer);
+    LOG(LOG_INFO, "upgrade refused", log_text("reason", upgrade_reason_name(upgrade->reason)),
+        log_text("peer", peer), log_slice("user_agent", upgrade->user_agent));
+}
+
+/* Reads the request from its first byte; all of it is in bytes. True when it was decided. */
+static bool read_request(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size)
+{
+    struct conn *conn = conn_at(shard, number);
+    struct upgrade upgrade = {0};
+
+    switch (upgrade_read(&shard->rules, bytes, size, &upgrade)) {
+    case UPGRADE_MORE:
+        return false;
+    case UPGRADE_WHOLE:
+        decide(shard, number, &upgrade);
+        break;
+    case UPGRADE_REFUSED:
+        log_bad_request(shard, conn, &upgrade);
+        refuse(shard, number, &upgrade, upgrade.reason);
+        break;
+    }
+    if (conn->state == CONN_OPEN || conn->state == CONN_CLOSING) {
+        messages_received(shard, number, bytes + upgrade.consumed, size - upgrade.consumed);
+    }
+    return true;
+}
+
+void upgrades_received(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size)
+{
+    struct conn *conn = conn_at(shard, number);
+    struct opening *opening = opening_of(shard, conn);
+    struct slice piece = slice_from(bytes, size);
+
+    /* Nearly every request comes in one record: then it is read where it was decrypted. */
+    bool decided = opening->input == NONE && read_request(shard, number, bytes, size);
+    if (!decided) {
+        bool is_first = opening->input == NONE;
+        if (!opening_collect(shard, opening, piece)) {
+            conn_kill(shard, number);
+            return;
+        }
+        decided = !is_first && read_request(shard, number, arena_at(&shard->arena, opening->input),
+                                            opening->input_size);
+    }
+    if (decided && conn->state != CONN_DEAD) {
+        opening_end(shard, conn);
+    }
+}
