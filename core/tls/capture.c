@@ -59,21 +59,28 @@ static bool suite_of(WOLFSSL *ssl, enum tls_suite *suite)
     }
 }
 
-/* Copies the library's keys of one direction; in 1.3 only if they are what the secret makes them.
- */
-static bool direction_keys(const uint8_t *key, const uint8_t *iv, struct slice secret,
-                           uint8_t key_out[32], uint8_t iv_out[12], size_t key_size, size_t iv_size)
+/* What one direction's keys are taken from, and where they go. */
+struct direction {
+    const uint8_t *key;
+    const uint8_t *iv;
+    struct slice secret; /* 1.3 */
+    uint8_t *key_out;
+    uint8_t *iv_out;
+};
+
+/* Copies the library's keys; in 1.3 only if they are what the secret makes them. */
+static bool direction_keys(const struct direction *from, size_t key_size, size_t iv_size)
 {
     uint8_t derived[32 + 12];
-    memcpy(key_out, key, key_size);
-    memcpy(iv_out, iv, iv_size);
-    if (secret.size == 0) {
+    memcpy(from->key_out, from->key, key_size);
+    memcpy(from->iv_out, from->iv, iv_size);
+    if (from->secret.size == 0) {
         return true;
     }
-    const bool is_equal = capture_expand(secret, "key", derived, key_size) &&
-                          capture_expand(secret, "iv", derived + 32, iv_size) &&
-                          secret_equal(derived, key, key_size) &&
-                          secret_equal(derived + 32, iv, iv_size);
+    const bool is_equal = capture_expand(from->secret, "key", derived, key_size) &&
+                          capture_expand(from->secret, "iv", derived + 32, iv_size) &&
+                          secret_equal(derived, from->key, key_size) &&
+                          secret_equal(derived + 32, from->iv, iv_size);
     secret_wipe(derived, sizeof(derived));
     return is_equal;
 }
@@ -111,26 +118,31 @@ bool capture_keys(const struct capture *capture, const struct wire *wire, struct
     const size_t key_size = keys->suite == TLS_AES_128_GCM ? 16 : 32;
     const size_t iv_size = keys->version == TLS_1_3 || is_chacha ? 12 : 4;
     const size_t secret_size = keys->suite == TLS_AES_256_GCM ? 48 : 32;
-    struct slice server_secret = {.size = 0};
-    struct slice client_secret = {.size = 0};
+    struct direction server = {
+        .key = wolfSSL_GetServerWriteKey(ssl),
+        .iv = wolfSSL_GetServerWriteIV(ssl),
+        .key_out = is_server ? keys->send_key : keys->receive_key,
+        .iv_out = is_server ? keys->send_iv : keys->receive_iv,
+    };
+    struct direction client = {
+        .key = wolfSSL_GetClientWriteKey(ssl),
+        .iv = wolfSSL_GetClientWriteIV(ssl),
+        .key_out = is_server ? keys->receive_key : keys->send_key,
+        .iv_out = is_server ? keys->receive_iv : keys->send_iv,
+    };
     if (keys->version == TLS_1_3) {
         if (capture->secret_size != secret_size) {
             return false;
         }
-        server_secret = slice_from(capture->server_application, secret_size);
-        client_secret = slice_from(capture->client_application, secret_size);
-        memcpy(is_server ? keys->send_secret : keys->receive_secret, server_secret.data,
+        server.secret = slice_from(capture->server_application, secret_size);
+        client.secret = slice_from(capture->client_application, secret_size);
+        memcpy(is_server ? keys->send_secret : keys->receive_secret, server.secret.data,
                secret_size);
-        memcpy(is_server ? keys->receive_secret : keys->send_secret, client_secret.data,
+        memcpy(is_server ? keys->receive_secret : keys->send_secret, client.secret.data,
                secret_size);
     } else if (!is_chacha && (!wire->nonce_seen || wire->nonce < NONCE_MIN)) {
         return false;
     }
-    return sequences_expected(keys, is_server) &&
-           direction_keys(wolfSSL_GetServerWriteKey(ssl), wolfSSL_GetServerWriteIV(ssl),
-                          server_secret, is_server ? keys->send_key : keys->receive_key,
-                          is_server ? keys->send_iv : keys->receive_iv, key_size, iv_size) &&
-           direction_keys(wolfSSL_GetClientWriteKey(ssl), wolfSSL_GetClientWriteIV(ssl),
-                          client_secret, is_server ? keys->receive_key : keys->send_key,
-                          is_server ? keys->receive_iv : keys->send_iv, key_size, iv_size);
+    return sequences_expected(keys, is_server) && direction_keys(&server, key_size, iv_size) &&
+           direction_keys(&client, key_size, iv_size);
 }

@@ -10,8 +10,8 @@
 #include <wolfssl/ssl.h>
 
 /* As in handshake.c; checking a chain takes more than sending one. */
-#define HANDSHAKE_HEAP_MAX (32 * 1024)
-#define CALL_HEAP_MAX      (256 * 1024)
+#define HANDSHAKE_HEAP_MAX INT64_C(32768)
+#define CALL_HEAP_MAX      INT64_C(262144)
 
 struct client_handshake {
     struct exchange exchange;
@@ -104,7 +104,7 @@ struct tls_client *tls_client_open(const struct tls_client_options *options, cha
         pool_close(&client->handshakes);
         goto no_pool;
     }
-    client->heap_size = (int64_t)options->handshakes_max * HANDSHAKE_HEAP_MAX + CALL_HEAP_MAX;
+    client->heap_size = options->handshakes_max * HANDSHAKE_HEAP_MAX + CALL_HEAP_MAX;
     heap_allow(client->heap_size);
     return client;
 
