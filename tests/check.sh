@@ -168,6 +168,16 @@ count_tests() {
         sed "s|^|$2: |")
 }
 
+# What in a log tells why: the errors of compilers and checkers, or else its end.
+show_failure() {
+    local errors
+    errors=$(grep -aE '(error|warning|portability|performance):|undefined reference|^[^ ]+:[0-9]+:[0-9]+: .*SC[0-9]{4}' "$1" | head -n 25)
+    [ -z "$errors" ] || printf '%s\n...\n' "$errors"
+    if [ -z "$errors" ] || grep -qa '^The following tests FAILED' "$1"; then
+        tail -n 60 "$1"
+    fi
+}
+
 run_step() {
     local name=$1 number=$2 count=$3 log=$logs/$1.log start=$SECONDS status=0 before=${#failures[@]}
     printf '== %s/%s %s\n' "$number" "$count" "$name"
@@ -188,8 +198,8 @@ run_step() {
             failed=$((failed + 1))
             failures+=("$name: see $log")
         fi
-        printf '   FAILED, %d s; the last lines of %s:\n' $((SECONDS - start)) "$log"
-        tail -n 40 "$log" | cut -c 1-300 | sed 's/^/   | /'
+        printf '   FAILED, %d s; from %s:\n' $((SECONDS - start)) "$log"
+        show_failure "$log" | cut -c 1-300 | sed 's/^/   | /'
         ;;
     esac
 }
