@@ -25,7 +25,7 @@ static error_t gather(int key, char *value, struct argp_state *argp)
 {
     struct gathered *gathered = argp->input;
 
-    if (key >= KEY_FIRST) {
+    if (key >= KEY_FIRST && key < KEY_FIRST + FLAGS_MAX) { /* argp's own keys lie above */
         if (gathered->flag_count == FLAGS_MAX) {
             argp_error(argp, "more than %d flags", FLAGS_MAX);
         }

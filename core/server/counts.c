@@ -122,7 +122,6 @@ const struct metric counts_metrics[] = {
     GAUGE("subscriptions", "Subscriptions.", subscriptions),
     GAUGE("timers", "Deadlines set.", timers),
     TIMES("tick_seconds", "Time of one turn of the shard's loop, without waiting.", tick_time, 1000),
-    TIMES("timer_lag_seconds", "How late deadlines are served.", timer_lag, 1000000),
     TIMES("handshake_seconds", "Time from accept to the end of the TLS handshake.", handshake_time, 1000000),
 };
 /* clang-format on */

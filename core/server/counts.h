@@ -81,7 +81,6 @@ struct counts {
     struct counter subscriptions;      /* gauge */
     struct counter timers;             /* gauge */
     struct histogram tick_time;        /* ns, base 1 us */
-    struct histogram timer_lag;        /* ns, base 1 ms */
     struct histogram handshake_time;   /* ns, base 1 ms: accept to Finished */
 };
 

@@ -216,8 +216,23 @@ static void feed(struct shard *shard, uint32_t number, bool is_first)
     if (status == HANDSHAKE_DONE) {
         done(shard, number, &result);
     }
+    if (conn->state == CONN_HANDSHAKE && conn->in_flight & CONN_SENDING) {
+        return; /* handshakes_sent goes on */
+    }
     if (conn->state == CONN_HANDSHAKE && is_first && opening->input_size > 0) {
         push(shard, &shard->continuing, number); /* bytes behind the hello: early data, or a burst */
+    } else {
+        inbound_wait(shard, number, false);
+    }
+}
+
+void handshakes_sent(struct shard *shard, uint32_t number)
+{
+    const struct conn *conn = conn_at(shard, number);
+
+    ASSERT(!(conn->in_flight & CONN_STEPPING));
+    if (opening_of(shard, conn)->input_size > 0) {
+        push(shard, &shard->continuing, number);
     } else {
         inbound_wait(shard, number, false);
     }

@@ -2,6 +2,7 @@
 
 #include "pubsub/message.h"
 #include "server/deadlines.h"
+#include "server/handshakes.h"
 #include "server/inbound.h"
 #include "server/shard.h"
 
@@ -398,7 +399,7 @@ void outbound_sent(struct shard *shard, const struct ring_event *event)
     if (conn->queue_tail != NONE || conn->flags & CONN_FINISHING) {
         outbound_mark(shard, number);
     }
-    if (conn->state == CONN_HANDSHAKE || conn->state == CONN_UPGRADE) {
-        inbound_wait(shard, number, false);
+    if (conn->state == CONN_HANDSHAKE) {
+        handshakes_sent(shard, number);
     }
 }
