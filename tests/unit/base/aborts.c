@@ -16,7 +16,7 @@ static void quiet(void)
         dup2(sink, STDERR_FILENO);
     }
     setrlimit(RLIMIT_CORE, &no_core);
-    signal(SIGABRT, SIG_DFL); /* the test library has a handler of its own */
+    (void)signal(SIGABRT, SIG_DFL); /* the test library has a handler of its own */
 }
 
 bool aborts(void (*act)(void *context), void *context)

@@ -164,7 +164,7 @@ static void test_channels_full(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < CHANNELS; i++) {
-        snprintf(name, sizeof(name), "c%u", i);
+        (void)snprintf(name, sizeof(name), "c%u", i);
         assert_int_equal(subscribe(name, i), CHANNEL_SUBSCRIBED);
     }
     assert_int_equal(subscribe("one more", 0), CHANNEL_FULL);
