@@ -14,8 +14,11 @@
 
 #define SUBMIT_DEFAULT   512u
 #define COMPLETE_DEFAULT 8192u      /* from here on the kernel's cancel hash has its 256 buckets */
-#define TABLE_MAX        (1u << 20) /* the kernel's own limit of a direct descriptor table */
+#define SUBMIT_MAX       (1u << 15) /* this and the next three: the kernel's own limits */
+#define COMPLETE_MAX     (1u << 16)
+#define TABLE_MAX        (1u << 20)
 #define BUFFERS_MAX      (1u << 15)
+#define PROBE_OPERATIONS 256
 
 /* Where messages go while a ring is being opened. */
 struct report {
@@ -33,6 +36,11 @@ static int refuse(const struct report *report, int error, const char *format, ..
     (void)vsnprintf(report->message, report->message_size, format, arguments);
     va_end(arguments);
     return error;
+}
+
+static bool is_power_of_two(uint32_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
 }
 
 /* --- the ring itself -------------------------------------------------------------------------- */
@@ -67,43 +75,62 @@ static int refuse_memory(const struct report *report, int error, const char *wha
 
     (void)getrlimit(RLIMIT_MEMLOCK, &limit);
     if (limit.rlim_cur == RLIM_INFINITY) {
-        return refuse(report, error, "the kernel has no memory for %s: %s", what,
-                      "free some, or lower the ring's sizes or the memory cgroup's use");
+        return refuse(report, error, "%s failed: the kernel has no memory. Free some: %s", what,
+                      "raise the memory cgroup's limit, or choose smaller rings");
     }
     return refuse(
         report, error,
-        "the kernel has no memory for %s within RLIMIT_MEMLOCK, which is %llu KiB for all "
+        "%s failed: the kernel has no memory, or RLIMIT_MEMLOCK is too low: it is %llu KiB for all "
         "rings of this user. Raise it (ulimit -l, LimitMEMLOCK=infinity), use fewer shards "
         "or smaller rings",
         what, (unsigned long long)limit.rlim_cur / 1024);
 }
 
-static int refuse_setup(const struct report *report, int error)
+/* An error that means the same whichever call returned it. */
+static int refuse_call(const struct report *report, int error, const char *what)
 {
     switch (error) {
-    case -ENOSYS:
-        return refuse(report, error,
-                      "this kernel has no io_uring, or a seccomp filter hides it. Limpet needs "
-                      "Linux 6.7 or newer with CONFIG_IO_URING");
     case -EPERM:
     case -EACCES:
         return refuse_permission(report, error);
     case -ENOMEM:
-        return refuse_memory(report, error, "a ring");
-    case -EINVAL:
+        return refuse_memory(report, error, what);
+    case -EMFILE:
+        return refuse(report, error,
+                      "%s failed: too many open files. Raise RLIMIT_NOFILE (ulimit -n, "
+                      "LimitNOFILE=)",
+                      what);
+    case -ENFILE:
+        return refuse(report, error,
+                      "%s failed: too many open files in the system. Raise sysctl %s", what,
+                      "fs.file-max");
+    default:
+        return refuse(report, error, "%s failed with error %d (%s)", what, -error,
+                      strerrorname_np(-error));
+    }
+}
+
+static int refuse_setup(const struct report *report, int error)
+{
+    if (error == -ENOSYS) {
+        return refuse(report, error,
+                      "this kernel has no io_uring, or a seccomp filter hides it. Limpet needs "
+                      "Linux 6.7 or newer with CONFIG_IO_URING");
+    }
+    if (error == -EINVAL) {
         return refuse(report, error,
                       "this kernel is too old: it does not know the ring flags SINGLE_ISSUER and "
                       "DEFER_TASKRUN (Linux 6.1). Limpet needs Linux 6.7 or newer");
-    default:
-        return refuse(report, error, "io_uring_setup failed with error %d (%s)", -error,
-                      strerrorname_np(-error));
     }
+    return refuse_call(report, error, "opening a ring");
 }
 
 static int open_uring(struct ring *ring, const struct ring_options *options,
                       const struct report *report)
 {
     const uint32_t submit_max = options->submit_max == 0 ? SUBMIT_DEFAULT : options->submit_max;
+    const uint32_t complete_max =
+        options->complete_max == 0 ? COMPLETE_DEFAULT : options->complete_max;
     const uint32_t flags =
         /* One thread submits: the kernel leaves out locks. Any call from another one is -EEXIST. */
         IORING_SETUP_SINGLE_ISSUER |
@@ -118,10 +145,15 @@ static int open_uring(struct ring *ring, const struct ring_options *options,
     struct io_uring_params params;
     int result = -EINVAL;
 
+    ASSERT(is_power_of_two(submit_max));
+    ASSERT(is_power_of_two(complete_max));
+    ASSERT(submit_max <= SUBMIT_MAX);
+    ASSERT(complete_max <= COMPLETE_MAX);
+    ASSERT(submit_max <= complete_max);
     for (uint32_t attempt = 0; attempt < 2 && result == -EINVAL; attempt++) {
         params = (struct io_uring_params){
             .flags = flags,
-            .cq_entries = options->complete_max == 0 ? COMPLETE_DEFAULT : options->complete_max,
+            .cq_entries = complete_max,
         };
         if (attempt == 0) {
             /* No indirection from submission slots to entries: one cache line less a submission.
@@ -151,11 +183,14 @@ static int check_operations(struct ring *ring, const struct report *report)
         {IORING_OP_CLOSE, "CLOSE"},         {IORING_OP_MSG_RING, "MSG_RING"},
         {IORING_OP_URING_CMD, "URING_CMD"},
     };
-    struct io_uring_probe *probe = io_uring_get_probe_ring(&ring->uring);
-    int result = 0;
+    struct io_uring_probe *probe =
+        calloc(1, sizeof(*probe) + PROBE_OPERATIONS * sizeof(probe->ops[0]));
+    int result =
+        probe == NULL ? -ENOMEM : io_uring_register_probe(&ring->uring, probe, PROBE_OPERATIONS);
 
-    if (probe == NULL) {
-        return refuse(report, -ENOMEM, "the kernel did not tell which io_uring operations it has");
+    if (result < 0) {
+        free(probe);
+        return refuse_call(report, result, "asking the kernel for its io_uring operations");
     }
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]) && result == 0; i++) {
         if (!io_uring_opcode_supported(probe, wanted[i].operation)) {
@@ -166,7 +201,7 @@ static int check_operations(struct ring *ring, const struct report *report)
                        wanted[i].name);
         }
     }
-    io_uring_free_probe(probe);
+    free(probe);
     return result;
 }
 
@@ -178,8 +213,7 @@ static int check_socket_commands(struct ring *ring, const struct report *report)
     struct io_uring_cqe *cqe = NULL;
 
     if (fd < 0) {
-        return refuse(report, -errno, "cannot open a socket: error %d (%s)", errno,
-                      strerrorname_np(errno));
+        return refuse_call(report, -errno, "opening a socket");
     }
     struct io_uring_sqe *entry = ring_entry(ring, 1);
     io_uring_prep_cmd_sock(entry, SOCKET_URING_OP_GETSOCKOPT, fd, SOL_SOCKET, SO_TYPE, &type,
@@ -235,11 +269,7 @@ static int register_table(struct ring *ring, const struct report *report)
             ring->sockets_max, (unsigned long long)limit.rlim_cur,
             (unsigned long long)limit.rlim_max);
     }
-    if (result == -ENOMEM) {
-        return refuse_memory(report, result, "a table of sockets");
-    }
-    return refuse(report, result, "registering a table of %u sockets failed with error %d (%s)",
-                  ring->sockets_max, -result, strerrorname_np(-result));
+    return refuse_call(report, result, "registering a table of sockets");
 }
 
 static int open_buffers(struct ring *ring, const struct report *report)
@@ -258,11 +288,7 @@ static int open_buffers(struct ring *ring, const struct report *report)
     ring->buffer_ring =
         io_uring_setup_buf_ring(&ring->uring, ring->buffer_count, RING_BUFFER_GROUP, 0, &result);
     if (ring->buffer_ring == NULL) {
-        if (result == -ENOMEM) {
-            return refuse_memory(report, result, "a ring of receive buffers");
-        }
-        return refuse(report, result, "registering the receive buffers failed with error %d (%s)",
-                      -result, strerrorname_np(-result));
+        return refuse_call(report, result, "registering the receive buffers");
     }
     for (uint32_t i = 0; i < ring->buffer_count; i++) {
         ring->buffers_taken[i / 64] |= UINT64_C(1) << i % 64;
@@ -304,9 +330,8 @@ struct ring *ring_open(const struct ring_options *options, int *error, char *mes
 
     ASSERT(options->sockets_max > 0);
     ASSERT(options->buffer_size > 0);
-    ASSERT(options->buffer_count > 0);
+    ASSERT(is_power_of_two(options->buffer_count));
     ASSERT(options->buffer_count <= BUFFERS_MAX);
-    ASSERT((options->buffer_count & (options->buffer_count - 1)) == 0);
     struct ring *ring = calloc(1, sizeof(*ring));
     if (ring != NULL) {
         ring->sockets_max = options->sockets_max;
