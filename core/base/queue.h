@@ -1,8 +1,8 @@
 /*
  * queue.h - a bounded first-in first-out queue of numbers, in reserved memory.
  *
- * Whoever pushes must know that there is room (a number stands in a queue at most once, and the queue
- * has a place for every number): a full queue is a bug of ours.
+ * Whoever pushes must know that there is room (a number stands in a queue at most once, and the
+ * queue has a place for every number): a full queue is a bug of ours.
  */
 #pragma once
 

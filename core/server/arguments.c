@@ -5,10 +5,10 @@
 #include <argp.h>
 #include <stdlib.h>
 
-#define FLAGS_MAX 256
+#define FLAGS_MAX   256
 #define KEY_OPTIONS 1
-#define KEY_STATE 2
-#define KEY_FIRST 1000 /* of the options themselves */
+#define KEY_STATE   2
+#define KEY_FIRST   1000 /* of the options themselves */
 
 /* What argp gathers: flags are applied after the file was read. */
 struct gathered {
@@ -21,12 +21,14 @@ struct gathered {
     size_t flag_count;
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is argp's. */
 static error_t gather(int key, char *value, struct argp_state *argp)
 {
     struct gathered *gathered = argp->input;
 
     if (key >= KEY_FIRST && key < KEY_FIRST + FLAGS_MAX) { /* argp's own keys lie above */
         if (gathered->flag_count == FLAGS_MAX) {
+            /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
             argp_error(argp, "more than %d flags", FLAGS_MAX);
         }
         gathered->flags[gathered->flag_count].index = (size_t)(key - KEY_FIRST);
@@ -73,8 +75,8 @@ static const struct argp_option *flag_table(void)
     size_t count = 0;
     const struct option_info *info;
 
-    table[count++] = (struct argp_option){"options", KEY_OPTIONS, "FILE", 0,
-                                          "Read FILE (YAML); without it: dev mode", 0};
+    table[count++] = (struct argp_option){
+        "options", KEY_OPTIONS, "FILE", 0, "Read FILE (YAML); without it: dev mode", 0};
     table[count++] = (struct argp_option){
         "state", KEY_STATE, "DIR", 0, "Dev mode's folder for its certificate and secret", 0};
     for (size_t i = 0; (info = options_info(i)) != NULL; i++) {
@@ -92,7 +94,7 @@ static int apply_flags(const struct gathered *gathered, struct options *options)
     for (size_t i = 0; i < gathered->flag_count; i++) {
         const char *name = options_info(gathered->flags[i].index)->name;
         if (options_set(options, name, gathered->flags[i].value, message, sizeof(message)) != 0) {
-            fprintf(stderr, "limpet: --%s: %s\n", name, message);
+            (void)fprintf(stderr, "limpet: --%s: %s\n", name, message);
             return -1;
         }
     }
@@ -108,6 +110,7 @@ int arguments_read(struct arguments *arguments, int argc, char **argv, const cha
 
     *arguments = (struct arguments){0};
     options_init(&arguments->options);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
     if (argp_parse(&argp, argc, argv, 0, NULL, &gathered) != 0) {
         return -1;
     }
@@ -118,7 +121,7 @@ int arguments_read(struct arguments *arguments, int argc, char **argv, const cha
     } else {
         if (state_open(&arguments->state, arguments->state_directory, message, sizeof(message)) !=
             0) {
-            fprintf(stderr, "limpet: %s\n", message);
+            (void)fprintf(stderr, "limpet: %s\n", message);
             return -1;
         }
         state_set_options(&arguments->state, &arguments->options);

@@ -14,8 +14,8 @@ struct arguments {
     struct state state; /* dev mode */
 };
 
-/* Parses, reads the file (or opens dev mode's state), applies the flags, validates. Returns 0, or -1
- * after saying on stderr what is wrong. usage: argp's line; takes_path: the options file is the
+/* Parses, reads the file (or opens dev mode's state), applies the flags, validates. Returns 0, or
+ * -1 after saying on stderr what is wrong. usage: argp's line; takes_path: the options file is the
  * positional argument. */
 MUST_CHECK int arguments_read(struct arguments *arguments, int argc, char **argv, const char *usage,
                               const char *help, bool takes_path);

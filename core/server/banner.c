@@ -23,18 +23,19 @@ static void print_dev_mode(const struct arguments *arguments, uint16_t port)
     arguments_token_options(&arguments->options, keys, &token_options);
     char *token = token_make(&token_options, &request, message, sizeof(message));
     if (!token) {
-        fprintf(stderr, "no token could be made: %s\n", message);
+        (void)fprintf(stderr, "no token could be made: %s\n", message);
         return;
     }
-    printf("\nDev mode: no options file was given. State folder: %s%s\n"
-           "It has a self-signed certificate, its key, and the tokens' secret.\n\n"
-           "  url     wss://localhost:%u/?token=%s\n"
-           "  token   %s\n\n"
-           "Try it (what you send comes back):\n\n"
-           "  npx wscat --ca %s --connect wss://localhost:%u --header 'Authorization: Bearer %s'\n\n"
-           "More tokens: limpet token --sub NAME --channels a,b --ttl 1h\n\n",
-           arguments->state.directory, arguments->state.is_new ? " (new)" : "", port, token, token,
-           arguments->state.certificate_path, port, token);
+    (void)printf(
+        "\nDev mode: no options file was given. State folder: %s%s\n"
+        "It has a self-signed certificate, its key, and the tokens' secret.\n\n"
+        "  url     wss://localhost:%u/?token=%s\n"
+        "  token   %s\n\n"
+        "Try it (what you send comes back):\n\n"
+        "  npx wscat --ca %s --connect wss://localhost:%u --header 'Authorization: Bearer %s'\n\n"
+        "More tokens: limpet token --sub NAME --channels a,b --ttl 1h\n\n",
+        arguments->state.directory, arguments->state.is_new ? " (new)" : "", port, token, token,
+        arguments->state.certificate_path, port, token);
     free(token);
 }
 
@@ -43,7 +44,7 @@ void banner_print(const struct arguments *arguments, const struct budget *budget
 {
     if (!arguments->options_path && arguments->options.token.required) {
         print_dev_mode(arguments, port);
-        fflush(stdout);
+        (void)fflush(stdout);
     }
     LOG(LOG_INFO, "listening", log_number("port", port), log_number("admin_port", admin_port),
         log_number("shards", budget->shard_count),

@@ -13,9 +13,9 @@
  * What one connection takes, kernel included, when memory is what bounds the host: 4.2 KB of kernel
  * memory and 256 bytes of ours, plus room for what is in flight.
  */
-#define CONNECTION_COST 5120u
+#define CONNECTION_COST       5120u
 #define SOCKETS_PER_SHARD_MAX (1u << 20) /* no table is sized by the descriptor limit itself */
-#define SOCKETS_SPARE 64u /* so that a refused connection can still be accepted and answered */
+#define SOCKETS_SPARE         64u /* so that a refused connection can still be accepted and answered */
 
 static uint64_t memory_bytes(void)
 {
@@ -30,7 +30,8 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Raises the soft limit to the hard one, up to what tables may use; the kernel checks the soft one. */
+/* Raises the soft limit to the hard one, up to what tables may use; the kernel checks the soft one.
+ */
 static uint32_t raise_descriptors(void)
 {
     struct rlimit limit;
@@ -51,7 +52,8 @@ static uint32_t raise_descriptors(void)
 
 /*
  * SO_REUSEPORT spreads connections by hash: a shard gets its share give or take a few standard
- * deviations (measured: 2 % at 18,500 a shard, 13 % at 400). Room for six sigma, and for handshakes.
+ * deviations (measured: 2 % at 18,500 a shard, 13 % at 400). Room for six sigma, and for
+ * handshakes.
  */
 static uint32_t sockets_for(uint32_t share, uint32_t handshakes_max)
 {
@@ -82,9 +84,9 @@ static int budget_sockets(const struct options *options, struct budget *budget, 
     uint64_t wanted = options->limits.connections_max;
 
     if (descriptors < 256) {
-        snprintf(message, message_size,
-                 "RLIMIT_NOFILE is %u: too low to serve; raise it (ulimit -n, LimitNOFILE=)",
-                 descriptors);
+        (void)snprintf(message, message_size,
+                       "RLIMIT_NOFILE is %u: too low to serve; raise it (ulimit -n, LimitNOFILE=)",
+                       descriptors);
         return -1;
     }
     if (wanted == 0) {
@@ -101,11 +103,12 @@ static int budget_sockets(const struct options *options, struct budget *budget, 
         uint32_t sockets = sockets_for(share, options->limits.handshakes_max);
         budget->bound_by = "option limits.connections_max";
         if (share >= descriptors) {
-            snprintf(message, message_size,
-                     "limits.connections_max %llu needs %u sockets in each of %u shards, but "
-                     "RLIMIT_NOFILE is %u: raise it (ulimit -n, LimitNOFILE=), or run --shards %llu",
-                     (unsigned long long)wanted, sockets, budget->shard_count, descriptors,
-                     (unsigned long long)(wanted / (descriptors - descriptors / 10) + 1));
+            (void)snprintf(
+                message, message_size,
+                "limits.connections_max %llu needs %u sockets in each of %u shards, but "
+                "RLIMIT_NOFILE is %u: raise it (ulimit -n, LimitNOFILE=), or run --shards %llu",
+                (unsigned long long)wanted, sockets, budget->shard_count, descriptors,
+                1 + (unsigned long long)wanted / (descriptors - descriptors / 10));
             return -1;
         }
         budget->sockets_max = min_u32(sockets, descriptors);
@@ -122,8 +125,8 @@ int budget_make(const struct options *options, struct budget *budget, char *mess
     *budget = (struct budget){0};
     budget->shard_count = options->shards ? options->shards : (uint32_t)(cores > 0 ? cores : 1);
     if (budget->shard_count > SHARDS_MAX) {
-        snprintf(message, message_size, "shards: %u is more than %u", budget->shard_count,
-                 SHARDS_MAX);
+        (void)snprintf(message, message_size, "shards: %u is more than %u", budget->shard_count,
+                       SHARDS_MAX);
         return -1;
     }
     if (budget_sockets(options, budget, message, message_size) != 0) {
@@ -146,30 +149,34 @@ static void print_row(FILE *out, const char *name, uint64_t count, uint64_t size
 {
     uint64_t total = count * size;
 
-    fprintf(out, "  %-28s %10llu x %8llu B = %9.1f MB   %s\n", name, (unsigned long long)count,
-            (unsigned long long)size, (double)total / 1048576, per_connection);
+    (void)fprintf(out, "  %-28s %10llu x %8llu B = %9.1f MB   %s\n", name,
+                  (unsigned long long)count, (unsigned long long)size, (double)total / 1048576,
+                  per_connection);
 }
 
 void budget_print(const struct budget *budget, const struct options *options, FILE *out)
 {
     uint32_t buffers = options->limits.receive_buffer_count;
 
-    fprintf(out, "budget of one shard (%u shards; memory is reserved now, used when touched)\n",
-            budget->shard_count);
+    (void)fprintf(out,
+                  "budget of one shard (%u shards; memory is reserved now, used when touched)\n",
+                  budget->shard_count);
     print_row(out, "connection", budget->sockets_max, sizeof(struct conn), "64 B idle");
     print_row(out, "TLS state, AES-128-GCM", budget->sockets_max,
               tls_class_size(TLS_CLASS_1_3_AES_128), "144 B idle (64 to 208 by suite)");
     print_row(out, "timer", budget->sockets_max, sizeof(struct wheel_entry), "12 B idle");
-    print_row(out, "subscription", budget->subscriptions_max, 12, "16 B idle, each, with its place");
+    print_row(out, "subscription", budget->subscriptions_max, 12,
+              "16 B idle, each, with its place");
     print_row(out, "opening", budget->openings_max, sizeof(struct opening), "until open");
-    print_row(out, "handshake (library heap)", budget->handshakes_max, 12 * 1024, "in flight");
+    print_row(out, "handshake (library heap)", budget->handshakes_max, 12288, "in flight");
     print_row(out, "partial input", budget->partials_max, sizeof(struct partial), "when cut");
     print_row(out, "queued message", budget->nodes_max, sizeof(struct queue_node), "waiting");
     print_row(out, "arena", 1, budget->arena_size, "sends, partial records, messages, names");
     print_row(out, "receive buffers", buffers, options->limits.receive_buffer_size, "shared");
     print_row(out, "mailbox", 1, options->limits.mailbox_size, "shared");
-    fprintf(out,
-            "an idle connection with one channel: 236 B of ours, and about 4.2 KB of the kernel's\n"
-            "holds up to %u connections; bounded by %s\n",
-            budget->connections_max, budget->bound_by);
+    (void)fprintf(
+        out,
+        "an idle connection with one channel: 236 B of ours, and about 4.2 KB of the kernel's\n"
+        "holds up to %u connections; bounded by %s\n",
+        budget->connections_max, budget->bound_by);
 }

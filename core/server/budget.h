@@ -13,12 +13,12 @@ struct budget {
     uint32_t shard_count;
     uint32_t sockets_max;     /* per shard: its table of direct descriptors */
     uint32_t connections_max; /* whole server, open at once */
-    const char *bound_by;     /* what limits connections_max: "option limits.connections_max", ... */
+    const char *bound_by; /* what limits connections_max: "option limits.connections_max", ... */
 
-    uint32_t openings_max;      /* per shard */
+    uint32_t openings_max; /* per shard */
     uint32_t handshakes_max;
     uint32_t partials_max;
-    uint32_t nodes_max;         /* queued messages */
+    uint32_t nodes_max; /* queued messages */
     uint32_t subscriptions_max;
     uint32_t channels_max;
     size_t arena_size;

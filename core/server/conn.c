@@ -49,7 +49,7 @@ bool conn_keep_keys(struct shard *shard, struct conn *conn, const struct tls_key
     if (number == NONE) {
         return false;
     }
-    conn->tls = (uint32_t)class << TLS_CLASS_SHIFT | number;
+    conn->tls = (uint32_t) class << TLS_CLASS_SHIFT | number;
     tls_state_init(conn_tls(shard, conn), keys);
     return true;
 }

@@ -2,16 +2,16 @@
  * conn.h - one client connection: 64 bytes of plain numbers, one cache line.
  *
  * A connection is named by a number: its slot in the shard's table of sockets, chosen by the kernel
- * when it accepts. What a connection needs only for a while hangs on by number: an opening until the
- * upgrade, a partial when input was cut in the middle, queue nodes and a send while bytes wait to go.
- * An idle open connection has none of these.
+ * when it accepts. What a connection needs only for a while hangs on by number: an opening until
+ * the upgrade, a partial when input was cut in the middle, queue nodes and a send while bytes wait
+ * to go. An idle open connection has none of these.
  *
  * States, and what may be in flight in each (beside a peer-name query right after the accept):
  *
  *   CONN_FREE       nothing
  *   CONN_ACCEPTED   the peer's address is asked for                       name
- *   CONN_HANDSHAKE  has an opening; its bytes wait for the handshake step poll or receive, send, step
- *   CONN_UPGRADE    has an opening and TLS keys                           poll or receive, send
+ *   CONN_HANDSHAKE  has an opening; its bytes wait for the handshake step poll or receive, send,
+ * step CONN_UPGRADE    has an opening and TLS keys                           poll or receive, send
  *   CONN_OPEN       counted, heartbeats run                               poll or receive, send
  *   CONN_CLOSING    our close frame is queued or sent, theirs awaited     poll or receive, send
  *   CONN_LINGER     last bytes are queued or sent; input is thrown away   poll or receive, send
@@ -34,12 +34,13 @@ enum conn_state {
 };
 
 enum conn_flag {
-    CONN_DIRTY = 1,          /* stands in the shard's dirty list */
-    CONN_FINISHING = 2,      /* when the queue is empty: close_notify, then the end */
-    CONN_LINGERS = 4,        /* after the last bytes wait for the peer's FIN, else close at once */
-    CONN_COUNTED = 8,        /* holds a place in the server's count of open connections */
-    CONN_REAPING = 16,       /* stands in the shard's reap list */
-    CONN_STREAM_ENDED = 32,  /* the peer's close_notify, FIN or an error came: nothing more to read */
+    CONN_DIRTY = 1,     /* stands in the shard's dirty list */
+    CONN_FINISHING = 2, /* when the queue is empty: close_notify, then the end */
+    CONN_LINGERS = 4,   /* after the last bytes wait for the peer's FIN, else close at once */
+    CONN_COUNTED = 8,   /* holds a place in the server's count of open connections */
+    CONN_REAPING = 16,  /* stands in the shard's reap list */
+    CONN_STREAM_ENDED =
+        32, /* the peer's close_notify, FIN or an error came: nothing more to read */
 };
 
 enum conn_operation {
@@ -47,8 +48,8 @@ enum conn_operation {
     CONN_RECEIVING = 2,
     CONN_SENDING = 4,
     CONN_NAMING = 8,
-    CONN_STEPPING = 16,  /* in one of the handshake queues */
-    CONN_SHUTTING = 32,  /* the socket's close */
+    CONN_STEPPING = 16, /* in one of the handshake queues */
+    CONN_SHUTTING = 32, /* the socket's close */
 };
 
 enum conn_deadline {
@@ -62,17 +63,18 @@ enum conn_deadline {
     DEADLINE_LINGER,
 };
 
-/* ends_s: seconds since the shard's start at which the connection ends; 0 never. The top bit says why. */
+/* ends_s: seconds since the shard's start at which the connection ends; 0 never. The top bit says
+ * why. */
 #define CONN_ENDS_BY_AGE 0x80000000u
 
 struct conn {
     uint32_t generation : 24; /* of the shard's running count, so it differs from the slot's last */
-    uint32_t alert : 8;  /* the TLS alert to end with; 0: close_notify */
-    uint8_t state;       /* enum conn_state */
-    uint8_t flags;       /* enum conn_flag */
-    uint8_t in_flight;   /* enum conn_operation */
-    uint8_t deadline;    /* enum conn_deadline: what the wheel's entry of this number means */
-    uint32_t tls;        /* class (top 2 bits) and number in its pool; NONE before the handshake's end */
+    uint32_t alert : 8;       /* the TLS alert to end with; 0: close_notify */
+    uint8_t state;            /* enum conn_state */
+    uint8_t flags;            /* enum conn_flag */
+    uint8_t in_flight;        /* enum conn_operation */
+    uint8_t deadline;         /* enum conn_deadline: what the wheel's entry of this number means */
+    uint32_t tls; /* class (top 2 bits) and number in its pool; NONE before the handshake's end */
     uint32_t opening;    /* until open, else NONE */
     uint32_t partial;    /* while a record, frame or message is incomplete, else NONE */
     uint32_t queue_tail; /* last node of the circular send queue (its next is the first), or NONE */

@@ -12,8 +12,8 @@ enum handshake_outcome {
     HANDSHAKE_OUTCOME_RESUMED, /* completed, by ticket */
     HANDSHAKE_OUTCOME_FAILED,  /* alert sent or received */
     HANDSHAKE_OUTCOME_TIMEOUT,
-    HANDSHAKE_OUTCOME_RESET,   /* the peer left during it */
-    HANDSHAKE_OUTCOME_SILENT,  /* closed before a ClientHello: probes */
+    HANDSHAKE_OUTCOME_RESET,  /* the peer left during it */
+    HANDSHAKE_OUTCOME_SILENT, /* closed before a ClientHello: probes */
     HANDSHAKE_OUTCOMES
 };
 
@@ -45,11 +45,11 @@ enum refusal {
 };
 
 struct counts {
-    struct counter connections_open;   /* gauge: after the upgrade */
-    struct counter connections_held;   /* gauge: every accepted socket */
+    struct counter connections_open; /* gauge: after the upgrade */
+    struct counter connections_held; /* gauge: every accepted socket */
     struct counter connections_capacity;
     struct counter accepted;
-    struct counter accept_errors;      /* ENFILE, EMFILE, ... */
+    struct counter accept_errors; /* ENFILE, EMFILE, ... */
     struct counter handshakes[HANDSHAKE_OUTCOMES];
     struct counter handshakes_in_flight;
     struct counter handshakes_waiting;
@@ -66,22 +66,22 @@ struct counts {
     struct counter pings_received;
     struct counter messages_received;
     struct counter messages_sent;
-    struct counter bytes_received;     /* TLS records */
+    struct counter bytes_received; /* TLS records */
     struct counter bytes_sent;
     struct counter publications;
-    struct counter publications_lost;  /* no memory to encode them on this shard */
-    struct counter mailbox_full;       /* parcels not taken by another shard */
-    struct counter receive_no_buffer;  /* -ENOBUFS */
+    struct counter publications_lost; /* no memory to encode them on this shard */
+    struct counter mailbox_full;      /* parcels not taken by another shard */
+    struct counter receive_no_buffer; /* -ENOBUFS */
     struct counter completion_overflows;
     struct counter ticks;
     struct counter ring_enters;
-    struct counter arena_bytes;        /* gauge */
-    struct counter tls_heap_bytes;     /* gauge: library heap of handshakes in flight */
-    struct counter channels;           /* gauge */
-    struct counter subscriptions;      /* gauge */
-    struct counter timers;             /* gauge */
-    struct histogram tick_time;        /* ns, base 1 us */
-    struct histogram handshake_time;   /* ns, base 1 ms: accept to Finished */
+    struct counter arena_bytes;      /* gauge */
+    struct counter tls_heap_bytes;   /* gauge: library heap of handshakes in flight */
+    struct counter channels;         /* gauge */
+    struct counter subscriptions;    /* gauge */
+    struct counter timers;           /* gauge */
+    struct histogram tick_time;      /* ns, base 1 us */
+    struct histogram handshake_time; /* ns, base 1 ms: accept to Finished */
 };
 
 extern const struct metric counts_metrics[];

@@ -5,7 +5,8 @@
 #include "server/outbound.h"
 #include "server/shard.h"
 
-#define EXPIRE_PER_TICK_MAX 4096 /* a wave of pings is spread over ticks, so that receives go on */
+#define EXPIRE_PER_TICK_MAX 4096 /* a wave of pings is spread over ticks, so that receives go on   \
+                                  */
 #define LINGER_MS 1000           /* a peer that still sends has this long to read our last bytes */
 
 static void arm(struct shard *shard, uint32_t number, enum conn_deadline deadline, uint64_t at_ms)
@@ -102,8 +103,7 @@ void deadlines_heard(struct shard *shard, uint32_t number)
     const struct conn *conn = conn_at(shard, number);
 
     if (conn->state == CONN_OPEN && conn->deadline == DEADLINE_PONG) {
-        arm_open(shard, number, DEADLINE_PING,
-                 shard->now_ms + options->heartbeat.ping_interval_ms);
+        arm_open(shard, number, DEADLINE_PING, shard->now_ms + options->heartbeat.ping_interval_ms);
     }
 }
 
@@ -146,8 +146,8 @@ static void expire(struct shard *shard, uint32_t number)
     case DEADLINE_HANDSHAKE: {
         const struct opening *opening = opening_of(shard, conn);
         bool silent = opening->handshake == NONE && opening->input_size == 0;
-        counter_add(&shard->counts.handshakes[silent ? HANDSHAKE_OUTCOME_SILENT
-                                                     : HANDSHAKE_OUTCOME_TIMEOUT],
+        counter_add(&shard->counts
+                         .handshakes[silent ? HANDSHAKE_OUTCOME_SILENT : HANDSHAKE_OUTCOME_TIMEOUT],
                     1);
         conn_kill(shard, number);
         return;

@@ -11,7 +11,7 @@
 #include <errno.h>
 
 #define LOG_INTERVAL_MS 60000
-#define INPUT_SIZE_MAX (HELLO_INPUT_MAX + TLS_RECORD_SIZE_MAX) /* bytes of one handshake unread */
+#define INPUT_SIZE_MAX  (HELLO_INPUT_MAX + TLS_RECORD_SIZE_MAX) /* bytes of one handshake unread */
 #define PLAIN_HTTP_ANSWER                                                                          \
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 46\r\n"               \
     "Connection: close\r\n\r\nThis port speaks TLS: use https:// or wss://\r\n"
@@ -112,13 +112,15 @@ static void fail_with_alert(struct shard *shard, uint32_t number, uint8_t descri
     fail(shard, number, slice_from(alert, sizeof(alert)));
 }
 
-/* Looks at a ClientHello as it comes in: whole, it queues for a handshake; hopeless, it is refused. */
+/* Looks at a ClientHello as it comes in: whole, it queues for a handshake; hopeless, it is refused.
+ */
 static void look_at_hello(struct shard *shard, uint32_t number)
 {
     const struct opening *opening = opening_of(shard, conn_at(shard, number));
     struct hello hello;
 
-    switch (hello_read(arena_at(&shard->arena, opening->input), opening->input_size, &hello, NULL)) {
+    switch (
+        hello_read(arena_at(&shard->arena, opening->input), opening->input_size, &hello, NULL)) {
     case HELLO_MORE:
         return;
     case HELLO_WHOLE:
@@ -196,9 +198,8 @@ static void feed(struct shard *shard, uint32_t number, bool is_first)
     struct opening *opening = opening_of(shard, conn);
     struct handshake_result result;
     const uint8_t *input = opening->input == NONE ? NULL : arena_at(&shard->arena, opening->input);
-    enum handshake_status status =
-        handshake_feed(shard->tls_server, opening->handshake, input,
-                       is_first ? 0 : opening->input_size, &result);
+    enum handshake_status status = handshake_feed(shard->tls_server, opening->handshake, input,
+                                                  is_first ? 0 : opening->input_size, &result);
 
     opening_consume(shard, opening, result.consumed);
     if (status == HANDSHAKE_FAILED) {
@@ -220,7 +221,8 @@ static void feed(struct shard *shard, uint32_t number, bool is_first)
         return; /* handshakes_sent goes on */
     }
     if (conn->state == CONN_HANDSHAKE && is_first && opening->input_size > 0) {
-        push(shard, &shard->continuing, number); /* bytes behind the hello: early data, or a burst */
+        push(shard, &shard->continuing,
+             number); /* bytes behind the hello: early data, or a burst */
     } else {
         inbound_wait(shard, number, false);
     }
@@ -244,8 +246,8 @@ static void start(struct shard *shard, uint32_t number)
     struct opening *opening = opening_of(shard, conn_at(shard, number));
     static _Thread_local uint8_t joined[HELLO_SIZE_MAX + 5];
     struct hello hello;
-    enum hello_status status = hello_read(arena_at(&shard->arena, opening->input),
-                                          opening->input_size, &hello, joined);
+    enum hello_status status =
+        hello_read(arena_at(&shard->arena, opening->input), opening->input_size, &hello, joined);
 
     ASSERT(status == HELLO_WHOLE);
     if (hello.only_h2) {
@@ -267,7 +269,8 @@ static void start(struct shard *shard, uint32_t number)
     feed(shard, number, true);
 }
 
-/* Takes a number out of a queue; NONE when it is empty, a dead connection is skipped by its state. */
+/* Takes a number out of a queue; NONE when it is empty, a dead connection is skipped by its state.
+ */
 static uint32_t pop(struct shard *shard, struct queue *queue)
 {
     uint32_t number = queue_pop(queue);

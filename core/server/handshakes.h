@@ -19,8 +19,8 @@ void handshakes_named(struct shard *shard, const struct ring_event *event);
 /* Bytes of a connection in CONN_HANDSHAKE. */
 void handshakes_received(struct shard *shard, uint32_t number, struct slice bytes);
 
-/* A flight of a connection in CONN_HANDSHAKE has gone out. Until then nothing more is read from the peer:
- * so there is never a second flight in flight, whatever the peer sends. */
+/* A flight of a connection in CONN_HANDSHAKE has gone out. Until then nothing more is read from the
+ * peer: so there is never a second flight in flight, whatever the peer sends. */
 void handshakes_sent(struct shard *shard, uint32_t number);
 
 /* The peer left before its handshake was done: counts it. */

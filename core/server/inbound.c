@@ -149,8 +149,8 @@ static void open_records(struct shard *shard, uint32_t number, uint8_t *bytes, s
 }
 
 /*
- * Completes the kept record from bytes; returns how many of them it took. The kept block has room for
- * the whole record once its header is known; before, it holds less than a header.
+ * Completes the kept record from bytes; returns how many of them it took. The kept block has room
+ * for the whole record once its header is known; before, it holds less than a header.
  */
 static size_t complete_record(struct shard *shard, uint32_t number, const uint8_t *bytes,
                               size_t size)

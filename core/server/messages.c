@@ -48,8 +48,8 @@ static void control_frame(struct shard *shard, uint32_t number, enum ws_opcode o
     } else if (!answered) {
         outbound_close(shard, number, code, CAUSE_CLIENT);
     }
-    /* Both close frames are on their way: nothing follows theirs, the server closes first (RFC 6455,
-     * section 7.1.1). */
+    /* Both close frames are on their way: nothing follows theirs, the server closes first (RFC
+     * 6455, section 7.1.1). */
     outbound_finish(shard, number, false);
 }
 

@@ -1,6 +1,6 @@
 /*
- * messages.h - what an open connection says: pieces of frames become control frames and messages, and
- * those are acted on.
+ * messages.h - what an open connection says: pieces of frames become control frames and messages,
+ * and those are acted on.
  */
 #pragma once
 

@@ -10,7 +10,7 @@
 struct opening {
     struct sockaddr_in6 peer;
     uint32_t handshake; /* number in the TLS server, or NONE */
-    uint32_t input;     /* arena block: bytes of the ClientHello and flights, later of the request */
+    uint32_t input; /* arena block: bytes of the ClientHello and flights, later of the request */
     uint32_t input_size;
     uint64_t accepted_ms;
 };

@@ -94,7 +94,8 @@ void outbound_drop_queue(struct shard *shard, struct conn *conn)
     conn->queue_bytes = 0;
 }
 
-/* A new message with room for size bytes; without one the connection ends, since bytes would be lost. */
+/* A new message with room for size bytes; without one the connection ends, since bytes would be
+ * lost. */
 static uint32_t message_for(struct shard *shard, uint32_t number, size_t size)
 {
     uint32_t message = message_new(&shard->arena, (uint32_t)size);
@@ -183,7 +184,8 @@ void outbound_close(struct shard *shard, uint32_t number, enum ws_close_code cod
     counter_add(&shard->counts.closed[cause], 1);
     store_be16(payload, (uint16_t)code);
     /* A close frame without a code is answered with one without (RFC 6455, section 5.5.1). */
-    outbound_frame(shard, number, WS_CLOSE, slice_from(payload, code == WS_CLOSE_NO_STATUS ? 0 : 2));
+    outbound_frame(shard, number, WS_CLOSE,
+                   slice_from(payload, code == WS_CLOSE_NO_STATUS ? 0 : 2));
     if (conn->state == CONN_OPEN) {
         conn->state = CONN_CLOSING;
         deadlines_close_sent(shard, number);
@@ -254,8 +256,8 @@ static size_t gather(struct shard *shard, struct conn *conn, uint8_t *out, size_
     return size;
 }
 
-/* Seals all that is due into the block: a KeyUpdate, one record of data, the closing alert. False when the
- * keys are used up. */
+/* Seals all that is due into the block: a KeyUpdate, one record of data, the closing alert. False
+ * when the keys are used up. */
 static bool seal(struct shard *shard, struct conn *conn, struct send *send, size_t data_size)
 {
     struct tls_state *tls = conn_tls(shard, conn);
@@ -322,7 +324,8 @@ static void flush_conn(struct shard *shard, uint32_t number)
     if (data_size == 0 && !finishing && !tls_update_due(conn_tls(shard, conn))) {
         return;
     }
-    uint32_t block = arena_take(&shard->arena, sizeof(struct send) + data_size + 3 * TLS_OVERHEAD_MAX);
+    uint32_t block =
+        arena_take(&shard->arena, sizeof(struct send) + data_size + 3 * (size_t)TLS_OVERHEAD_MAX);
     if (block == NONE) {
         counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
         shard->starved = true;

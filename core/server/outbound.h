@@ -1,8 +1,8 @@
 /*
  * outbound.h - the whole way down: message queued by number -> one record a tick -> one send.
  *
- * Everything here only marks; bytes move in outbound_flush, at the end of the tick. At most one send
- * is in flight per connection.
+ * Everything here only marks; bytes move in outbound_flush, at the end of the tick. At most one
+ * send is in flight per connection.
  */
 #pragma once
 
@@ -25,7 +25,8 @@ void outbound_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
 /* Bytes that are no frame: the answer to the upgrade request. */
 void outbound_bytes(struct shard *shard, uint32_t number, struct slice bytes);
 
-/* One frame to every subscriber of the channel on this shard, encoded once. Returns their number. */
+/* One frame to every subscriber of the channel on this shard, encoded once. Returns their number.
+ */
 uint32_t outbound_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
                           struct slice payload);
 
@@ -36,8 +37,9 @@ void outbound_flight(struct shard *shard, uint32_t number, struct slice bytes);
 void outbound_close(struct shard *shard, uint32_t number, enum ws_close_code code,
                     enum close_cause cause);
 
-/* Sends what is queued, then close_notify, then ends; input is thrown away from here on. lingers: the
- * peer may still be sending, so wait for its FIN (else our last bytes could die with a reset). */
+/* Sends what is queued, then close_notify, then ends; input is thrown away from here on. lingers:
+ * the peer may still be sending, so wait for its FIN (else our last bytes could die with a reset).
+ */
 void outbound_finish(struct shard *shard, uint32_t number, bool lingers);
 
 /* Puts the connection into the list of those to flush. */

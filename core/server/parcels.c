@@ -5,7 +5,10 @@
 
 #define PARCELS_PER_TICK_MAX 256
 
-enum parcel_kind { PARCEL_PUBLISH, PARCEL_STOP };
+enum parcel_kind {
+    PARCEL_PUBLISH,
+    PARCEL_STOP
+};
 
 /* The head of every parcel; then the channel's name and the payload. */
 struct parcel {

@@ -14,7 +14,8 @@ struct ring;
 void parcels_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
                      struct slice payload);
 
-/* From the main thread, which owns ring: stop within stop_ms. Returns false when the mailbox is full. */
+/* From the main thread, which owns ring: stop within stop_ms. Returns false when the mailbox is
+ * full. */
 MUST_CHECK bool parcels_stop(const struct server *server, uint32_t shard_number, uint32_t stop_ms,
                              struct ring *ring);
 

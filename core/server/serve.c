@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MESSAGE_SIZE 1024
+#define MESSAGE_SIZE             1024
 #define TALLY_ENTRIES_PER_SOCKET 1
 
 /* Where the main thread and the shards' threads meet, at the start and at the end. */
@@ -59,7 +59,7 @@ struct service {
 
 static int fail(const char *message)
 {
-    fprintf(stderr, "limpet: %s\n", message);
+    (void)fprintf(stderr, "limpet: %s\n", message);
     return -1;
 }
 
@@ -69,20 +69,19 @@ static int open_certificates(struct service *service, const struct options *opti
     char message[MESSAGE_SIZE];
 
     for (uint32_t i = 0; i < options->tls.certificate_count; i++) {
-        files[i] = (struct certificate_files){.certificate_path =
-                                                  options->tls.certificates[i].certificate,
-                                              .key_path = options->tls.certificates[i].key};
+        files[i] =
+            (struct certificate_files){.certificate_path = options->tls.certificates[i].certificate,
+                                       .key_path = options->tls.certificates[i].key};
     }
-    service->certificates = certificate_set_open(files, options->tls.certificate_count, message,
-                                                 sizeof(message));
+    service->certificates =
+        certificate_set_open(files, options->tls.certificate_count, message, sizeof(message));
     if (!service->certificates) {
         return fail(message);
     }
     service->server.certificates = service->certificates;
     if (options->tls.tickets) {
-        service->server.tickets =
-            ticket_keys_open(options->tls.ticket_key_file, options->tls.ticket_rotate_s, message,
-                             sizeof(message));
+        service->server.tickets = ticket_keys_open(
+            options->tls.ticket_key_file, options->tls.ticket_rotate_s, message, sizeof(message));
         if (!service->server.tickets) {
             return fail(message);
         }
@@ -189,7 +188,7 @@ static int listen_on(struct service *service, const struct options *options, con
     char message[MESSAGE_SIZE];
 
     if (address_parse(slice_text(text), &listener.address) != 0) {
-        snprintf(message, sizeof(message), "listen: %s is no address", text);
+        (void)snprintf(message, sizeof(message), "listen: %s is no address", text);
         return fail(message);
     }
     for (uint32_t i = 0; i < service->server.shard_count; i++) {
@@ -214,7 +213,7 @@ static void say_started(struct start *start, const char *message)
     pthread_mutex_lock(&start->mutex);
     if (message) {
         if (!start->failed) {
-            snprintf(start->message, sizeof(start->message), "%s", message);
+            (void)snprintf(start->message, sizeof(start->message), "%s", message);
         }
         start->failed = true;
     }
@@ -244,11 +243,10 @@ static void *run_shard(void *argument)
     char message[MESSAGE_SIZE];
     char name[16];
 
-    snprintf(name, sizeof(name), "shard-%u", runner->number);
+    (void)snprintf(name, sizeof(name), "shard-%u", runner->number);
     pthread_setname_np(pthread_self(), name);
     runner->shard = shard_open(runner->server, runner->number, message, sizeof(message));
-    bool opened =
-        runner->shard && shard_open_ring(runner->shard, message, sizeof(message)) == 0;
+    bool opened = runner->shard && shard_open_ring(runner->shard, message, sizeof(message)) == 0;
     if (opened) {
         runner->server->ring_fds[runner->number] = ring_fd(runner->shard->ring);
     }
@@ -284,8 +282,8 @@ static int start_shards(struct service *service)
         runner->number = started;
         int error = pthread_create(&runner->thread, NULL, run_shard, runner);
         if (error != 0) {
-            snprintf(start->message, sizeof(start->message), "thread %u of %u: %s", started, count,
-                     strerrordesc_np(error));
+            (void)snprintf(start->message, sizeof(start->message), "thread %u of %u: %s", started,
+                           count, strerrordesc_np(error));
             start->failed = true;
             break;
         }
@@ -314,7 +312,8 @@ static void release_shards(struct service *service, bool failed)
     pthread_mutex_unlock(&start->mutex);
 }
 
-/* Waits until all have stopped, closes the admin port (it reads their counters), and lets them end. */
+/* Waits until all have stopped, closes the admin port (it reads their counters), and lets them end.
+ */
 static void join_shards(struct service *service)
 {
     struct start *start = &service->start;
@@ -355,8 +354,8 @@ static int open_admin(struct service *service, const struct options *options)
     if (address_parse(slice_text(options->admin.listen), &address) != 0) {
         return fail("admin.listen is no address");
     }
-    service->admin = admin_open(&address, &service->metrics, &service->admin_state, message,
-                                sizeof(message));
+    service->admin =
+        admin_open(&address, &service->metrics, &service->admin_state, message, sizeof(message));
     return service->admin ? 0 : fail(message);
 }
 
@@ -412,8 +411,11 @@ static int open_listeners(struct service *service, const struct options *options
 
 static int open_main_ring(struct service *service)
 {
-    struct ring_options ring_options = {
-        .sockets_max = 1, .buffer_count = 1, .buffer_size = 64, .submit_max = 64, .complete_max = 64};
+    struct ring_options ring_options = {.sockets_max = 1,
+                                        .buffer_count = 1,
+                                        .buffer_size = 64,
+                                        .submit_max = 64,
+                                        .complete_max = 64};
     char message[MESSAGE_SIZE];
     int error = 0;
 
@@ -481,7 +483,7 @@ int serve_check(const struct arguments *arguments)
     int result = open_shared(service, &arguments->options);
     if (result == 0) {
         budget_print(&service->budget, &arguments->options, stdout);
-        printf("%s: ok\n", arguments->options_path ? arguments->options_path : "dev mode");
+        (void)printf("%s: ok\n", arguments->options_path ? arguments->options_path : "dev mode");
     }
     close_shared(service);
     free(service);

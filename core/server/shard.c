@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define TRIM_INTERVAL_MS 1000
+#define TRIM_INTERVAL_MS   1000
 #define STOPS_PER_TICK_MAX 1024
-#define TICK_TIME_BASE_NS 1000
-#define RETRY_MS 10 /* when the arena was full */
+#define TICK_TIME_BASE_NS  1000
+#define RETRY_MS           10 /* when the arena was full */
 
 bool shard_count_open(struct shard *shard, bool open)
 {
@@ -43,9 +43,9 @@ static int open_pools(struct shard *shard)
     int error = 0;
 
     error |= pool_open(&shard->conns, POOL_PLAIN, sizeof(struct conn), budget->sockets_max);
-    for (uint32_t class = 0; class < TLS_CLASSES; class++) {
-        error |= pool_open(&shard->tls[class], POOL_SECRET, tls_class_size(class),
-                           budget->sockets_max);
+    for (uint32_t class = 0; class < TLS_CLASSES; class ++) {
+        error |=
+            pool_open(&shard->tls[class], POOL_SECRET, tls_class_size(class), budget->sockets_max);
     }
     error |= pool_open(&shard->openings, POOL_PLAIN, sizeof(struct opening), budget->openings_max);
     error |= pool_open(&shard->partials, POOL_SECRET, sizeof(struct partial), budget->partials_max);
@@ -118,7 +118,8 @@ static bool open_services(struct shard *shard, char *message, size_t message_siz
 
     shard->channels = channel_table_open(&channel_limits);
     if (!shard->channels || !make_ping(shard)) {
-        snprintf(message, message_size, "shard %u: no memory for its channels", shard->number);
+        (void)snprintf(message, message_size, "shard %u: no memory for its channels",
+                       shard->number);
         return false;
     }
     shard->tls_server = tls_server_open(&tls_options, message, message_size);
@@ -131,16 +132,17 @@ struct shard *shard_open(const struct server *server, uint32_t number, char *mes
     struct shard *shard = calloc(1, sizeof(*shard));
 
     if (!shard) {
-        snprintf(message, message_size, "shard %u: no memory", number);
+        (void)snprintf(message, message_size, "shard %u: no memory", number);
         return NULL;
     }
     shard->server = server;
     shard->number = number;
     if (open_pools(shard) != 0) {
-        snprintf(message, message_size,
-                 "shard %u: its memory cannot be reserved; lower limits.connections_max or "
-                 "limits.arena_size, or raise vm.max_map_count and the memory limit (ulimit -v)",
-                 number);
+        (void)snprintf(
+            message, message_size,
+            "shard %u: its memory cannot be reserved; lower limits.connections_max or "
+            "limits.arena_size, or raise vm.max_map_count and the memory limit (ulimit -v)",
+            number);
         shard_close(shard);
         return NULL;
     }
@@ -199,8 +201,8 @@ static void rearm_accepts(struct shard *shard)
     }
 }
 
-/* A completion of an earlier owner of the number. None should ever come (a number is freed when nothing
- * is in flight), so this only guards. */
+/* A completion of an earlier owner of the number. None should ever come (a number is freed when
+ * nothing is in flight), so this only guards. */
 static bool is_stale(struct shard *shard, const struct ring_event *event)
 {
     return !pool_is_taken(&shard->conns, event->number) ||
@@ -260,7 +262,7 @@ static void trim(struct shard *shard)
     }
     shard->trim_next_ms = shard->now_ms + TRIM_INTERVAL_MS;
     pool_trim(&shard->conns, released, shard);
-    for (uint32_t class = 0; class < TLS_CLASSES; class++) {
+    for (uint32_t class = 0; class < TLS_CLASSES; class ++) {
         pool_trim(&shard->tls[class], NULL, NULL);
     }
     pool_trim(&shard->openings, NULL, NULL);
@@ -384,7 +386,7 @@ void shard_close(struct shard *shard)
         ring_close(shard->ring);
     }
     pool_close(&shard->conns);
-    for (uint32_t class = 0; class < TLS_CLASSES; class++) {
+    for (uint32_t class = 0; class < TLS_CLASSES; class ++) {
         pool_close(&shard->tls[class]);
     }
     pool_close(&shard->openings);
@@ -405,8 +407,7 @@ void shard_check(struct shard *shard)
 
     for (uint32_t number = 0; number < shard->conns.count_max; number++) {
         conn_check(shard, number);
-        if (pool_is_taken(&shard->conns, number) &&
-            conn_at(shard, number)->flags & CONN_COUNTED) {
+        if (pool_is_taken(&shard->conns, number) && conn_at(shard, number)->flags & CONN_COUNTED) {
             open_count++;
         }
     }

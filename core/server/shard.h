@@ -1,8 +1,8 @@
 /*
  * shard.h - one core and all it owns: ring, listeners, connections, pools, timers, channels.
  *
- * Everything in here is touched by the shard's own thread only; the rest of the program reaches it by
- * its mailbox, and reads its counters.
+ * Everything in here is touched by the shard's own thread only; the rest of the program reaches it
+ * by its mailbox, and reads its counters.
  */
 #pragma once
 
@@ -23,18 +23,18 @@
 #include "ws/upgrade.h"
 
 #define SHARD_EVENTS_MAX 1024 /* completions a tick */
-#define SHARDS_MAX 256
+#define SHARDS_MAX       256
 
 /* What all shards of a server share, all of it immutable or safe for many threads. */
 struct server {
     const struct options *options;
     const struct budget *budget;
     const struct certificate_set *certificates;
-    struct ticket_keys *tickets;        /* NULL: none */
+    struct ticket_keys *tickets;         /* NULL: none */
     const struct token_keys *token_keys; /* NULL: no token wanted */
-    struct tally *open;                 /* connections open, under one key */
-    struct tally *addresses;            /* NULL: no limit per address */
-    struct tally *users;                /* NULL: no limit per user */
+    struct tally *open;                  /* connections open, under one key */
+    struct tally *addresses;             /* NULL: no limit per address */
+    struct tally *users;                 /* NULL: no limit per user */
     struct mailbox *mailboxes[SHARDS_MAX];
     int ring_fds[SHARDS_MAX]; /* to wake them */
     uint32_t shard_count;
@@ -60,7 +60,7 @@ struct shard {
     bool is_ipv6[OPTIONS_LISTEN_MAX];
     bool accepting[OPTIONS_LISTEN_MAX]; /* the accept is armed */
     bool stopping;
-    uint32_t stop_next;    /* shutdown: next number to close */
+    uint32_t stop_next; /* shutdown: next number to close */
     uint64_t stop_by_ms;
 
     struct pool conns;
@@ -73,15 +73,16 @@ struct shard {
     struct queue dirty;      /* numbers to flush */
     struct queue reap;       /* dead numbers with nothing in flight */
     struct queue continuing; /* handshakes that have input */
-    struct queue arriving;   /* connections whose ClientHello may be whole: they wait for a handshake */
+    struct queue
+        arriving; /* connections whose ClientHello may be whole: they wait for a handshake */
     struct channel_table *channels;
     struct tls_server *tls_server;
     struct upgrade_rules rules;
     struct ws_limits ws_limits;
     uint32_t ping; /* the ping frame: one message for all */
 
-    bool starved; /* the arena had no room for a send in this tick: try again soon */
-    bool work_left; /* a bounded step of the last tick did not finish: do not sleep */
+    bool starved;        /* the arena had no room for a send in this tick: try again soon */
+    bool work_left;      /* a bounded step of the last tick did not finish: do not sleep */
     uint32_t open_count; /* connections of this shard in the server's count */
     uint32_t open_entry;
     uint64_t trim_next_ms;
@@ -95,8 +96,8 @@ struct shard {
 MUST_CHECK struct shard *shard_open(const struct server *server, uint32_t number, char *message,
                                     size_t message_size);
 
-/* On the shard's own thread: opens the ring; its descriptor is for ring_wake. Returns 0 or -1 with a
- * message. */
+/* On the shard's own thread: opens the ring; its descriptor is for ring_wake. Returns 0 or -1 with
+ * a message. */
 MUST_CHECK int shard_open_ring(struct shard *shard, char *message, size_t message_size);
 
 /* Starts to accept on a listening descriptor, which becomes the shard's. */
@@ -111,7 +112,8 @@ void shard_stop(struct shard *shard, uint32_t stop_ms);
 
 void shard_close(struct shard *shard);
 
-/* The server's count of open connections: one more (false when connections_max are open), one less. */
+/* The server's count of open connections: one more (false when connections_max are open), one less.
+ */
 bool shard_count_open(struct shard *shard, bool open);
 
 /* Asserts every invariant of every structure: for tests and the simulator. */

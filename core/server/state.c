@@ -28,8 +28,10 @@ static int make_directory(char *path)
 
 static int choose_directory(struct state *state, const char *directory)
 {
-    const char *state_home = getenv("XDG_STATE_HOME"); /* NOLINT: before any thread starts */
-    const char *home = getenv("HOME");                 /* NOLINT */
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
+    const char *state_home = getenv("XDG_STATE_HOME");
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
+    const char *home = getenv("HOME");
     int size;
 
     if (directory) {
@@ -55,7 +57,7 @@ static int make_secret(const char *path)
     }
     random_bytes(secret, sizeof(secret));
     for (size_t i = 0; i < sizeof(secret); i++) {
-        snprintf(text + 2 * i, 3, "%02x", secret[i]);
+        (void)snprintf(text + 2 * i, 3, "%02x", secret[i]);
     }
     text[sizeof(text) - 2] = '\n';
     ssize_t written = write(fd, text, sizeof(text) - 1);
@@ -87,7 +89,8 @@ static int make_missing(struct state *state, char *message, size_t message_size)
     if (access(state->secret_path, F_OK) != 0) {
         int error = make_secret(state->secret_path);
         if (error != 0) {
-            snprintf(message, message_size, "%s: %s", state->secret_path, strerrordesc_np(-error));
+            (void)snprintf(message, message_size, "%s: %s", state->secret_path,
+                           strerrordesc_np(-error));
             return -1;
         }
         state->is_new = true;
@@ -103,14 +106,14 @@ int state_open(struct state *state, const char *directory, char *message, size_t
         error = make_directory(state->directory);
     }
     if (error != 0) {
-        snprintf(message, message_size, "state folder %s: %s; name another with --state DIR",
-                 state->directory, strerrordesc_np(-error));
+        (void)snprintf(message, message_size, "state folder %s: %s; name another with --state DIR",
+                       state->directory, strerrordesc_np(-error));
         return -1;
     }
-    snprintf(state->certificate_path, sizeof(state->certificate_path), "%s/certificate.pem",
-             state->directory);
-    snprintf(state->key_path, sizeof(state->key_path), "%s/key.pem", state->directory);
-    snprintf(state->secret_path, sizeof(state->secret_path), "%s/secret", state->directory);
+    (void)snprintf(state->certificate_path, sizeof(state->certificate_path), "%s/certificate.pem",
+                   state->directory);
+    (void)snprintf(state->key_path, sizeof(state->key_path), "%s/key.pem", state->directory);
+    (void)snprintf(state->secret_path, sizeof(state->secret_path), "%s/secret", state->directory);
     return make_missing(state, message, message_size);
 }
 
@@ -132,8 +135,8 @@ void state_set_options(const struct state *state, struct options *options)
     options->tls.certificates[0] = (struct option_certificate){
         .certificate = copy(state->certificate_path), .key = copy(state->key_path)};
     options->tls.certificate_count = 1;
-    options->token.keys[0] = (struct option_token_key){.algorithm = copy("HS256"),
-                                                       .path = copy(state->secret_path)};
+    options->token.keys[0] =
+        (struct option_token_key){.algorithm = copy("HS256"), .path = copy(state->secret_path)};
     options->token.key_count = 1;
     options->token.in_authorization = true;
     options->token.in_protocol = true;

@@ -20,11 +20,11 @@ struct state {
     bool is_new; /* something was made now */
 };
 
-/* directory NULL: $XDG_STATE_HOME/limpet or ~/.local/state/limpet. Makes what is missing. Returns 0, or
- * -1 with a message. */
+/* directory NULL: $XDG_STATE_HOME/limpet or ~/.local/state/limpet. Makes what is missing. Returns
+ * 0, or -1 with a message. */
 MUST_CHECK int state_open(struct state *state, const char *directory, char *message,
                           size_t message_size);
 
-/* Options for dev mode: the state's certificate and secret, loopback, tokens from every place, what a
- * client sends comes back to it. */
+/* Options for dev mode: the state's certificate and secret, loopback, tokens from every place, what
+ * a client sends comes back to it. */
 void state_set_options(const struct state *state, struct options *options);

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #define CHANNELS_MAX 128
-#define COUNT_MAX 10000000
+#define COUNT_MAX    10000000
 
 struct wanted {
     const char *options_path;
@@ -49,6 +49,7 @@ static uint32_t parse_lifetime(const char *text)
     return (uint32_t)(value * unit);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is argp's. */
 static error_t gather(int key, char *value, struct argp_state *argp)
 {
     struct wanted *wanted = argp->input;
@@ -69,12 +70,14 @@ static error_t gather(int key, char *value, struct argp_state *argp)
     case 't':
         wanted->lifetime_s = parse_lifetime(value);
         if (wanted->lifetime_s == 0) {
+            /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
             argp_error(argp, "--ttl %s: want 90s, 15m, 1h or 7d, at most 3650d", value);
         }
         return 0;
     case 'n':
         wanted->count = (uint32_t)strtoul(value, NULL, 10);
         if (wanted->count == 0 || wanted->count > COUNT_MAX) {
+            /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
             argp_error(argp, "--count %s: want 1 to %d", value, COUNT_MAX);
         }
         return 0;
@@ -113,22 +116,22 @@ static int print_tokens(const struct options *options, const struct wanted *want
                                     .lifetime_s = wanted->lifetime_s};
 
     if (request.channel_count > CHANNELS_MAX) {
-        fprintf(stderr, "limpet token: more than %d channels\n", CHANNELS_MAX);
+        (void)fprintf(stderr, "limpet token: more than %d channels\n", CHANNELS_MAX);
         return 1;
     }
     arguments_token_options(options, keys, &token_options);
     for (uint32_t i = 1; i <= wanted->count; i++) {
         if (wanted->count == 1) {
-            snprintf(subject, sizeof(subject), "%s", wanted->subject);
+            (void)snprintf(subject, sizeof(subject), "%s", wanted->subject);
         } else {
-            snprintf(subject, sizeof(subject), "%s-%u", wanted->subject, i);
+            (void)snprintf(subject, sizeof(subject), "%s-%u", wanted->subject, i);
         }
         char *token = token_make(&token_options, &request, message, sizeof(message));
         if (!token) {
-            fprintf(stderr, "limpet token: %s\n", message);
+            (void)fprintf(stderr, "limpet token: %s\n", message);
             return 1;
         }
-        puts(token);
+        (void)puts(token);
         free(token);
     }
     return 0;
@@ -152,6 +155,7 @@ int token_command(int argc, char **argv)
     char message[1024];
 
     options_init(&options);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
     if (argp_parse(&argp, argc, argv, 0, NULL, &wanted) != 0) {
         return 1;
     }
@@ -160,7 +164,7 @@ int token_command(int argc, char **argv)
             return 1;
         }
     } else if (state_open(&state, wanted.state_directory, message, sizeof(message)) != 0) {
-        fprintf(stderr, "limpet token: %s\n", message);
+        (void)fprintf(stderr, "limpet token: %s\n", message);
         return 1;
     } else {
         state_set_options(&state, &options);

@@ -31,7 +31,8 @@ static void log_refusal(struct shard *shard, const struct conn *conn, const char
         log_number("now", (int64_t)(ring_unix_ms(shard->ring) / 1000)));
 }
 
-/* Counts the connection under its user. False: this user has too many, or no more can be counted. */
+/* Counts the connection under its user. False: this user has too many, or no more can be counted.
+ */
 static enum tally_outcome count_user(struct shard *shard, struct conn *conn,
                                      const struct token_claims *claims)
 {
@@ -40,9 +41,9 @@ static enum tally_outcome count_user(struct shard *shard, struct conn *conn,
     if (!server->users || claims->subject_size == 0) {
         return TALLY_COUNTED;
     }
-    enum tally_outcome outcome = tally_enter(
-        server->users, slice_from(claims->subject, claims->subject_size),
-        server->options->limits.connections_per_user_max, &conn->user);
+    enum tally_outcome outcome =
+        tally_enter(server->users, slice_from(claims->subject, claims->subject_size),
+                    server->options->limits.connections_per_user_max, &conn->user);
     if (outcome != TALLY_COUNTED) {
         conn->user = NONE;
     }

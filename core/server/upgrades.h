@@ -8,5 +8,6 @@
 
 struct shard;
 
-/* Data of a connection in CONN_UPGRADE. What follows the request is read as frames; changed in place. */
+/* Data of a connection in CONN_UPGRADE. What follows the request is read as frames; changed in
+ * place. */
 void upgrades_received(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size);
