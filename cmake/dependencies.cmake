@@ -65,7 +65,7 @@ endforeach()
 
 limpet_system(jansson jansson)
 limpet_system(microhttpd libmicrohttpd)
-limpet_system(yaml libcyaml)
+limpet_system(yaml yaml-0.1)
 limpet_system(cmocka cmocka)
 limpet_system(crypto libcrypto)
 limpet_system(openssl openssl)

@@ -1,12 +1,12 @@
 /*
  * options.h - what an operator can set: one YAML file, and flags that override it.
  *
- * Every count and size of the server comes from here; server/budget.h turns them into pools and prints
- * the table. Texts are owned by the options and live as long as they do.
+ * Every count and size of the server comes from here; server/budget.h turns them into pools and
+ * prints the table. Texts are owned by the options and live as long as they do.
  *
- * In the file: durations "500ms", "25s", "10m", "24h", "7d"; sizes "64KB", "16MB" (1024-based), or plain numbers in
- * the unit of the name. Keys are the field names below, nested by struct: `heartbeat.ping_interval`
- * without its unit suffix.
+ * In the file: durations "500ms", "25s", "10m", "24h", "7d", always with a unit; sizes "64KB",
+ * "16MB" (1024-based) or plain bytes. Keys are the field names below, nested by struct, without _ms
+ * and _s: `heartbeat.ping_interval`. options_table.c has each with its range and default.
  */
 #pragma once
 
@@ -15,10 +15,10 @@
 
 #include <stdio.h>
 
-#define OPTIONS_LISTEN_MAX 16
+#define OPTIONS_LISTEN_MAX       16
 #define OPTIONS_CERTIFICATES_MAX 64
-#define OPTIONS_KEYS_MAX 32
-#define OPTIONS_NAMES_MAX 64
+#define OPTIONS_KEYS_MAX         32
+#define OPTIONS_NAMES_MAX        64
 
 struct option_certificate {
     char *certificate; /* path of PEM chain */
@@ -37,46 +37,46 @@ struct option_names {
 };
 
 struct options {
-    struct option_names listen;    /* "0.0.0.0:8443", "[::]:8443", "8443" (both families); default 8443 */
-    uint32_t shards;               /* 0: one a core */
-    uint32_t listen_backlog;       /* 4,096 */
-    uint32_t tcp_user_timeout_ms;  /* 30 s; TCP_USER_TIMEOUT */
-    uint32_t socket_receive_size;  /* 0: the kernel's */
-    uint32_t socket_send_size;     /* 0: the kernel's */
+    struct option_names listen;   /* "0.0.0.0:8443", "[::]:8443", "8443" (both families); 8443 */
+    uint32_t shards;              /* 0: one a core */
+    uint32_t listen_backlog;      /* 4,096 */
+    uint32_t tcp_user_timeout_ms; /* 30 s; TCP_USER_TIMEOUT */
+    uint32_t socket_receive_size; /* 0: the kernel's */
+    uint32_t socket_send_size;    /* 0: the kernel's */
 
     struct {
         struct option_certificate certificates[OPTIONS_CERTIFICATES_MAX];
         uint32_t certificate_count;
-        bool tls_1_2;                /* true: TLS 1.2 with AEAD suites is accepted too */
-        bool tickets;                /* true */
-        char *ticket_key_file;       /* NULL: random keys, rotated */
-        uint32_t ticket_rotate_s;    /* 8 h */
+        bool tls_1_2;             /* true: TLS 1.2 with AEAD suites is accepted too */
+        bool tickets;             /* true */
+        char *ticket_key_file;    /* NULL: random keys, rotated */
+        uint32_t ticket_rotate_s; /* 8 h */
     } tls;
 
     struct {
         char *path;                  /* "/" only; NULL (default): any */
         struct option_names origins; /* empty: any */
         struct option_names protocols;
-        uint32_t request_size_max;   /* 16 KB */
+        uint32_t request_size_max; /* 16 KB */
     } upgrade;
 
     struct {
-        bool required;               /* true; false: anyone may connect, and subscribes by query: dev only */
-        bool in_authorization;       /* true */
-        bool in_protocol;            /* true */
-        bool in_cookie;              /* false */
-        bool in_query;               /* false */
-        char *cookie_name;           /* "token" */
-        char *query_name;            /* "token" */
+        bool required; /* true; false: anyone may connect, and subscribes by query: dev only */
+        bool in_authorization; /* true */
+        bool in_protocol;      /* true */
+        bool in_cookie;        /* false */
+        bool in_query;         /* false */
+        char *cookie_name;     /* "token" */
+        char *query_name;      /* "token" */
         struct option_token_key keys[OPTIONS_KEYS_MAX];
         uint32_t key_count;
-        char *issuer;                /* NULL: not checked */
-        char *audience;              /* NULL: not checked */
-        uint32_t leeway_s;           /* 5 */
-        bool require_expiry;         /* true */
-        uint32_t size_max;           /* 8 KB */
-        uint32_t channels_max;       /* 128 a token */
-        uint32_t channel_size_max;   /* 255 bytes */
+        char *issuer;              /* NULL: not checked */
+        char *audience;            /* NULL: not checked */
+        uint32_t leeway_s;         /* 5 */
+        bool require_expiry;       /* true */
+        uint32_t size_max;         /* 8 KB */
+        uint32_t channels_max;     /* 128 a token */
+        uint32_t channel_size_max; /* 255 bytes */
     } token;
 
     struct {
@@ -101,18 +101,18 @@ struct options {
     } heartbeat;
 
     struct {
-        uint32_t handshake_ms;      /* 10 s, accept to Finished */
-        uint32_t upgrade_ms;        /* 10 s, Finished to the whole request */
-        uint32_t close_ms;          /* 5 s, our close frame to theirs */
-        uint32_t token_grace_ms;    /* 0: after exp, before 3000 */
-        uint32_t age_max_ms;        /* 0: none; else 1012 after age_max +- jitter */
+        uint32_t handshake_ms;       /* 10 s, accept to Finished */
+        uint32_t upgrade_ms;         /* 10 s, Finished to the whole request */
+        uint32_t close_ms;           /* 5 s, our close frame to theirs */
+        uint32_t token_grace_ms;     /* 0: after exp, before 3000 */
+        uint32_t age_max_ms;         /* 0: none; else 1012 after age_max +- jitter */
         uint32_t age_jitter_percent; /* 10 */
-        uint32_t shutdown_ms;       /* 10 s: SIGTERM to exit */
+        uint32_t shutdown_ms;        /* 10 s: SIGTERM to exit */
     } deadlines;
 
     struct {
-        char *publish_channel; /* what clients send goes there; "" (dev mode's default): back to the sender;
-                                  NULL (default): refused with 1008 */
+        char *publish_channel; /* what clients send goes there; "" (dev mode's default): back to the
+                                  sender; NULL (default): refused with 1008 */
     } plain;
 
     struct {
@@ -129,27 +129,30 @@ struct options {
 void options_init(struct options *options);
 void options_free(struct options *options);
 
-/* Reads the file over the defaults. Returns 0, or -1 after writing "FILE:LINE: key: what is wrong, what is
- * allowed" lines to errors. */
+/* Reads the file over the defaults. Returns 0, or -1 after writing "FILE:LINE: key: what is wrong,
+ * what is allowed" lines to errors. */
 MUST_CHECK int options_read_file(struct options *options, const char *path, FILE *errors);
 
 /*
  * Sets one option by its dotted name, as flags do: `--heartbeat.ping-interval 25s` has the name
- * "heartbeat.ping_interval". Returns 0, or -1 with a message.
+ * "heartbeat.ping_interval". A list is set as a whole, its entries with commas between: names,
+ * CHAIN:KEY for certificates, [KID=]ALGORITHM:PATH or PATH.json for token keys. Returns 0, or -1
+ * with a message.
  */
 MUST_CHECK int options_set(struct options *options, const char *name, const char *value,
                            char *message, size_t message_size);
 
 /* What can be set, one after the other (for argp and help); NULL past the last. */
 struct option_info {
-    const char *name;     /* "heartbeat.ping_interval" */
-    const char *value;    /* kind of its value: "DURATION", "SIZE", "NUMBER", "BOOL", "TEXT", "LIST" */
+    const char *name;  /* "heartbeat.ping_interval" */
+    const char *value; /* kind of its value: "DURATION", "SIZE", "NUMBER", "BOOL", "TEXT", "LIST" */
     const char *standard; /* the default, as text */
     const char *help;     /* one line */
 };
 MUST_CHECK const struct option_info *options_info(size_t index);
 
-/* Cross-checks (ranges are checked as values are set). Returns 0, or -1 after writing lines to errors. */
+/* Cross-checks (ranges are checked as values are set). Returns 0, or -1 after writing lines to
+ * errors. */
 MUST_CHECK int options_validate(const struct options *options, FILE *errors);
 
 /* Writes every option with its value, default and help, lined up: `limpet options`. */

@@ -1,0 +1,249 @@
+#include "server/options.h"
+
+#include "server/options_table.h"
+#include "server/options_value.h"
+
+#include <stdlib.h>
+
+void options_init(struct options *options)
+{
+    const struct option_row *row;
+    char message[512];
+
+    *options = (struct options){0};
+    for (size_t i = 0; (row = option_row_at(i)); i++) {
+        if (row->info.standard) {
+            int result =
+                options_set(options, row->info.name, row->info.standard, message, sizeof(message));
+            ASSERT(result == 0);
+        }
+    }
+}
+
+void options_free(struct options *options)
+{
+    const struct option_row *row;
+
+    for (size_t i = 0; (row = option_row_at(i)); i++) {
+        if (row->kind == OPTION_TEXT) {
+            char **place = option_place(options, row);
+            free(*place);
+            *place = NULL;
+        } else if (option_is_list(row)) {
+            struct option_list list = option_list_of(options, row);
+            option_list_clear(&list);
+        }
+    }
+}
+
+int options_set(struct options *options, const char *name, const char *value, char *message,
+                size_t message_size)
+{
+    const struct option_row *row = option_row_find(slice_text(name));
+
+    if (!row) {
+        (void)snprintf(message, message_size, "there is no such option");
+        return -1;
+    }
+    if (!option_is_list(row)) {
+        return option_value_set(options, row, value, message, message_size);
+    }
+    struct option_list list = option_list_of(options, row);
+    option_list_clear(&list);
+    return option_list_add(options, row, value, message, message_size);
+}
+
+const struct option_info *options_info(size_t index)
+{
+    const struct option_row *row = option_row_at(index);
+
+    return row ? &row->info : NULL;
+}
+
+/* --- cross-checks ----------------------------------------------------------------------------- */
+
+/* Writes "name: problem" when the condition does not hold; counts. */
+static void expect(FILE *errors, int *problems, bool holds, const char *problem)
+{
+    if (!holds) {
+        (void)fprintf(errors, "%s\n", problem);
+        (*problems)++;
+    }
+}
+
+static void validate_token(const struct options *options, FILE *errors, int *problems)
+{
+    bool somewhere = options->token.in_authorization || options->token.in_protocol ||
+                     options->token.in_cookie || options->token.in_query;
+
+    expect(errors, problems, !options->token.required || options->token.key_count > 0,
+           "token.keys: no key to check tokens with; allowed: at least one, unless token.required "
+           "is false");
+    expect(errors, problems, !options->token.required || somewhere,
+           "token: tokens are required but taken from nowhere; allowed: one of in_authorization, "
+           "in_protocol, in_cookie, in_query is true");
+    for (uint32_t i = 0; i < options->token.key_count; i++) {
+        const struct option_token_key *key = &options->token.keys[i];
+        size_t size = strlen(key->path);
+        bool is_set = size > 5 && strcmp(key->path + size - 5, ".json") == 0;
+
+        if (!key->algorithm && !is_set) {
+            (void)fprintf(errors,
+                          "token.keys: %s: no algorithm; allowed: only a key set (.json) may leave "
+                          "it out\n",
+                          key->path);
+            (*problems)++;
+        }
+    }
+    /* The request line and the other headers need about as much again as a small token. */
+    expect(errors, problems,
+           !options->token.required ||
+               options->upgrade.request_size_max >= options->token.size_max + 512,
+           "upgrade.request_size_max: a token of token.size_max does not fit in; allowed: "
+           "token.size_max and 512 bytes at least");
+}
+
+static void validate_limits(const struct options *options, FILE *errors, int *problems)
+{
+    /* A block of the arena is a power of two; a message also has a frame's header, a record its
+     * own. */
+    expect(errors, problems,
+           options->limits.queue_bytes_max >= options->limits.message_size_max + 64,
+           "limits.queue_bytes_max: the largest message does not fit in; allowed: "
+           "limits.message_size_max and 64 bytes at least");
+    expect(errors, problems, options->limits.arena_size / 4 >= options->limits.message_size_max,
+           "limits.arena_size: too small for messages of limits.message_size_max; allowed: four "
+           "times as much at least");
+    expect(errors, problems, options->limits.arena_size / 2 >= options->limits.queue_bytes_max,
+           "limits.arena_size: too small for one full queue of limits.queue_bytes_max; allowed: "
+           "twice as much at least");
+    expect(errors, problems, options->limits.mailbox_size / 2 >= options->limits.message_size_max,
+           "limits.mailbox_size: too small for messages of limits.message_size_max; allowed: twice "
+           "as much at least");
+    expect(errors, problems,
+           options->limits.handshakes_per_tick_max <= options->limits.handshakes_max,
+           "limits.handshakes_per_tick_max: more than limits.handshakes_max; allowed: as many at "
+           "most");
+    expect(errors, problems,
+           options->heartbeat.pong_timeout_ms <= options->heartbeat.ping_interval_ms,
+           "heartbeat.pong_timeout: longer than heartbeat.ping_interval; allowed: as long at most");
+}
+
+/* Port 0 is a port that the kernel chooses: never the same twice. */
+static bool is_same_address(const char *a, const char *b)
+{
+    size_t size = strlen(a);
+    bool is_chosen = size >= 2 && strcmp(a + size - 2, ":0") == 0;
+
+    return !is_chosen && strcmp(a, b) == 0;
+}
+
+int options_validate(const struct options *options, FILE *errors)
+{
+    int problems = 0;
+
+    expect(errors, &problems, options->tls.certificate_count > 0,
+           "tls.certificates: none; allowed: at least one, each with certificate and key");
+    for (uint32_t i = 0; i < options->listen.count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            expect(errors, &problems,
+                   !is_same_address(options->listen.names[i], options->listen.names[j]),
+                   "listen: the same address twice; allowed: each once");
+        }
+        expect(errors, &problems, !is_same_address(options->listen.names[i], options->admin.listen),
+               "admin.listen: clients are served there (listen); allowed: another address");
+    }
+    validate_token(options, errors, &problems);
+    validate_limits(options, errors, &problems);
+    return problems == 0 ? 0 : -1;
+}
+
+/* --- description ------------------------------------------------------------------------------ */
+
+/* An entry as a flag takes it. */
+static void print_entry(const struct option_list *list, uint32_t index, FILE *out)
+{
+    char *const *texts = list->texts + (size_t)index * list->text_count;
+
+    if (list->text_count == 1) {
+        (void)fprintf(out, "%s", texts[0]);
+    } else if (list->text_count == 2) {
+        (void)fprintf(out, "%s:%s", texts[0], texts[1]);
+    } else {
+        (void)fprintf(out, "%s%s%s%s%s", texts[0] ? texts[0] : "", texts[0] ? "=" : "",
+                      texts[1] ? texts[1] : "", texts[1] ? ":" : "", texts[2]);
+    }
+}
+
+static void print_list(struct options *options, const struct option_row *row, FILE *out)
+{
+    struct option_list list = option_list_of(options, row);
+
+    (void)fprintf(out, "%s", *list.count == 0 ? "none" : "");
+    for (uint32_t i = 0; i < *list.count; i++) {
+        (void)fprintf(out, "%s", i > 0 ? "," : "");
+        print_entry(&list, i, out);
+    }
+}
+
+static void print_value(struct options *options, const struct option_row *row, FILE *out)
+{
+    static const char *const formats[] = {[LOG_TEXT] = "text", [LOG_JSON] = "json"};
+    static const char *const levels[] = {
+        [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+    const void *place = option_place(options, row);
+    char number[OPTION_VALUE_TEXT_MAX];
+    const char *text = NULL;
+
+    switch (row->kind) {
+    case OPTION_NUMBER:
+    case OPTION_SIZE:
+    case OPTION_DURATION_MS:
+    case OPTION_DURATION_S:
+        option_number_format(row, *(const uint32_t *)place, number);
+        text = number;
+        break;
+    case OPTION_BOOL:
+        text = *(const bool *)place ? "true" : "false";
+        break;
+    case OPTION_TEXT:
+        text = *(char *const *)place;
+        break;
+    case OPTION_LOG_FORMAT:
+        text = formats[options->log.format];
+        break;
+    case OPTION_LOG_LEVEL:
+        text = levels[options->log.level];
+        break;
+    case OPTION_NAMES:
+    case OPTION_CERTIFICATES:
+    case OPTION_KEYS:
+        print_list(options, row, out);
+        return;
+    }
+    if (!text) {
+        text = "unset";
+    }
+    (void)fprintf(out, "%s", text[0] ? text : "\"\"");
+}
+
+void options_describe(const struct options *options, FILE *out)
+{
+    struct options copy = *options; /* shallow, to be read like one that can be set */
+    const struct option_row *row;
+
+    for (size_t i = 0; (row = option_row_at(i)); i++) {
+        char *value = NULL;
+        size_t value_size = 0;
+        FILE *stream = open_memstream(&value, &value_size);
+
+        ASSERT(stream);
+        print_value(&copy, row, stream);
+        int closed = fclose(stream);
+        ASSERT(closed == 0);
+        (void)fprintf(out, "%-34s %-16s %s (default: %s)\n", row->info.name, value, row->info.help,
+                      row->info.standard ? row->info.standard
+                                         : (option_is_list(row) ? "none" : "unset"));
+        free(value);
+    }
+}

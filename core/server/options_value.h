@@ -1,0 +1,27 @@
+/*
+ * options_value.h - one value of an option: from text, with what is allowed when it is not, and
+ * back.
+ */
+#pragma once
+
+#include "server/options_table.h"
+
+#define OPTION_VALUE_TEXT_MAX 64
+
+/* Sets a field that is no list. 0, or -1 with a message that says what is wrong and what is
+ * allowed. */
+MUST_CHECK int option_value_set(struct options *options, const struct option_row *row,
+                                const char *value, char *message, size_t message_size);
+
+/* Appends an entry of text_count texts (NULL: left out) to a list; they are copied. Returns
+ * likewise. */
+MUST_CHECK int option_entry_add(struct options *options, const struct option_row *row,
+                                const char *const *texts, char *message, size_t message_size);
+
+/* Appends what a flag's value says: entries with commas between. Returns likewise. */
+MUST_CHECK int option_list_add(struct options *options, const struct option_row *row,
+                               const char *value, char *message, size_t message_size);
+
+/* "25s", "64KB", "4096" of a number, size or duration, in the largest unit that is exact. */
+void option_number_format(const struct option_row *row, uint32_t number,
+                          char out[OPTION_VALUE_TEXT_MAX]);
