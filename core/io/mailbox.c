@@ -26,13 +26,13 @@
 #define HEADER_BYTES  UINT64_C(0xffffffff)
 
 struct mailbox {
+    /* The writers' line. */
+    _Alignas(CACHE_LINE) _Atomic uint64_t tail;
+    _Atomic bool woken; /* a writer was told to wake the reader since its last look */
+    /* The reader's line; a writer that needs size needs head too. */
+    _Alignas(CACHE_LINE) _Atomic uint64_t head;
     uint8_t *bytes;
     size_t size;
-    _Alignas(CACHE_LINE) _Atomic uint64_t tail; /* written by writers */
-    _Alignas(CACHE_LINE) _Atomic uint64_t head; /* written by the reader */
-    /* Some writer has been told to wake the reader since its last look. A line of its own: writers
-     * only touch it after their parcel is written. */
-    _Alignas(CACHE_LINE) _Atomic bool woken;
 };
 
 static size_t padded(size_t size)

@@ -326,8 +326,9 @@ static int open_parts(struct ring *ring, const struct ring_options *options,
 struct ring *ring_open(const struct ring_options *options, int *error, char *message,
                        size_t message_size)
 {
-    const struct report report = {.message = message, .message_size = message_size};
+    struct report report = {.message_size = message_size};
 
+    report.message = message;
     ASSERT(options->sockets_max > 0);
     ASSERT(options->buffer_size > 0);
     ASSERT(is_power_of_two(options->buffer_count));

@@ -217,6 +217,16 @@ static void *write_parcels(void *argument)
     return NULL;
 }
 
+static bool is_whole(struct slice parcel, size_t head_size, uint8_t byte)
+{
+    for (size_t i = head_size; i < parcel.size; i++) {
+        if (parcel.data[i] != byte) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Takes what is there; returns how many parcels. */
 static uint32_t read_parcels(struct mailbox *mailbox, uint32_t next[WRITERS])
 {
@@ -231,11 +241,7 @@ static uint32_t read_parcels(struct mailbox *mailbox, uint32_t next[WRITERS])
         assert_int_equal(head[1], next[head[0]]); /* none lost, none twice, in order */
         next[head[0]]++;
         assert_int_equal(parcel.size, sizeof(head) + body_size(head[0], head[1]));
-        for (size_t i = sizeof(head); i < parcel.size; i++) {
-            if (parcel.data[i] != (head[1] & 0xff)) {
-                fail_msg("parcel %u of writer %u is torn", head[1], head[0]);
-            }
-        }
+        assert_true(is_whole(parcel, sizeof(head), (uint8_t)head[1]));
         mailbox_release(mailbox, parcel);
         count++;
     }
