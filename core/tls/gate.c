@@ -141,7 +141,7 @@ static void join_records(const uint8_t *input, size_t size, uint8_t *message)
 enum hello_status hello_read(const uint8_t *input, size_t size, struct hello *hello,
                              uint8_t *joined)
 {
-    *hello = (struct hello){0};
+    memset(hello, 0, sizeof(*hello)); /* gaps too, so that two of them can be compared */
     enum hello_status status = scan_records(slice_from(input, size), hello);
     if (status != HELLO_WHOLE) {
         return status;
