@@ -72,7 +72,10 @@ static int exchange_send(WOLFSSL *ssl, char *buffer, int size, void *context)
     ASSERT(rest.size == 0);
     /* It sends two alerts in a row at times; the first one counts, sealed or not. */
     (void)wolfSSL_get_alert_history(ssl, &history);
-    exchange->output_ended = history.last_tx.level == alert_fatal;
+    if (history.last_tx.level == alert_fatal) {
+        exchange->output_ended = true;
+        exchange->alert = (uint8_t)history.last_tx.code;
+    }
     return size;
 }
 
@@ -142,12 +145,10 @@ static void fail(struct exchange *exchange, int error, uint8_t alert,
         failure->alert = (uint8_t)history.last_rx.code;
         return;
     }
-    if (history.last_tx.level != alert_fatal) {
+    if (!exchange->output_ended) {
         (void)SendAlert(exchange->ssl, alert_fatal, alert);
-        failure->alert = alert;
-        return;
     }
-    failure->alert = (uint8_t)history.last_tx.code;
+    failure->alert = exchange->output_ended ? exchange->alert : alert;
 }
 
 void exchange_refuse(struct exchange *exchange, uint8_t alert, struct exchange_failure *failure)

@@ -19,6 +19,7 @@ struct exchange {
     uint32_t output_size;
     uint32_t output_room;
     bool output_ended; /* a fatal alert is in the output: nothing may follow */
+    uint8_t alert;     /* that one */
 };
 
 enum exchange_status {

@@ -20,6 +20,9 @@
 #define HANDSHAKE_HEAP_MAX INT64_C(24576)
 #define CALL_HEAP_MAX      INT64_C(196608)
 
+/* What the client gets when there is not even room to begin. */
+static const uint8_t no_room_alert[] = {RECORD_ALERT, 3, 3, 0, 2, 2, ALERT_INTERNAL_ERROR};
+
 struct handshake {
     struct exchange exchange;
     struct sieve sieve;
@@ -207,7 +210,11 @@ enum handshake_status handshake_feed(struct tls_server *server, uint32_t number,
         result->consumed += taken;
     }
     handshake->is_reported = true;
-    result->output = slice_from(handshake->exchange.output, handshake->exchange.output_size);
+    if (handshake->is_open) {
+        result->output = slice_from(handshake->exchange.output, handshake->exchange.output_size);
+    } else {
+        result->output = slice_from(no_room_alert, sizeof(no_room_alert));
+    }
     if (handshake->status == HANDSHAKE_FAILED) {
         result->alert = handshake->failure.alert;
         result->alert_received = handshake->failure.alert_received;

@@ -1,0 +1,686 @@
+/*
+ * Goal: what a client may do oddly works, and whatever ends a handshake ends it with the alert that
+ * the RFC names, once, in clear or sealed as is due.
+ */
+#include "pki.h"
+#include "shape.h"
+#include "tls/alert.h"
+#include "tls/sieve.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct {
+    struct pki pki;
+    struct certificate_set *set;
+    struct certificate_set *rsa;
+    struct ticket_keys *tickets;
+    struct tls_server *server;
+    SSL_CTX *client;
+    char message[512];
+} fixture;
+
+static int open_fixture(void **state)
+{
+    (void)state;
+    pki_open(&fixture.pki);
+    const struct certificate_files files =
+        pki_simple(&fixture.pki, "localhost", PKI_ECDSA, "DNS:localhost");
+    const struct certificate_files rsa = pki_simple(&fixture.pki, "rsa", PKI_RSA_2048, "DNS:rsa");
+    fixture.set = certificate_set_open(&files, 1, fixture.message, sizeof(fixture.message));
+    fixture.rsa = certificate_set_open(&rsa, 1, fixture.message, sizeof(fixture.message));
+    fixture.tickets = ticket_keys_open(NULL, 3600, fixture.message, sizeof(fixture.message));
+    const struct tls_server_options options = {.certificates = fixture.set,
+                                               .tickets = fixture.tickets,
+                                               .handshakes_max = 2,
+                                               .tls_1_2 = true};
+    fixture.server = tls_server_open(&options, fixture.message, sizeof(fixture.message));
+    fixture.client = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_ciphersuites(fixture.client, "TLS_AES_128_GCM_SHA256");
+    shape_watch(fixture.client);
+    return fixture.server && fixture.client && fixture.rsa ? 0 : -1;
+}
+
+static int close_fixture(void **state)
+{
+    (void)state;
+    SSL_CTX_free(fixture.client);
+    tls_server_close(fixture.server);
+    ticket_keys_close(fixture.tickets);
+    certificate_set_close(fixture.set);
+    certificate_set_close(fixture.rsa);
+    pki_close(&fixture.pki);
+    return 0;
+}
+
+static struct duel *start(void)
+{
+    return duel_open(fixture.server, duel_client_new(fixture.client, "localhost"));
+}
+
+static struct duel *start_1_2(void)
+{
+    struct duel *duel = start();
+    SSL_set_max_proto_version(duel->ssl, TLS1_2_VERSION);
+    return duel;
+}
+
+static void end_done(struct duel *duel)
+{
+    assert_int_equal(duel->status, HANDSHAKE_DONE);
+    duel_echo(duel, 100);
+    SSL_set_shutdown(duel->ssl, SSL_SENT_SHUTDOWN); /* else its session counts as broken */
+    duel_close(duel);
+    assert_int_equal(handshake_heap(), 0);
+}
+
+/* The alert is in the result and reached the client. */
+static void end_failed(struct duel *duel, uint8_t alert)
+{
+    duel_run(duel);
+    assert_int_equal(duel->status, HANDSHAKE_FAILED);
+    assert_int_equal(duel->result.alert, alert);
+    assert_false(duel->result.alert_received);
+    char byte = 0;
+    (void)SSL_read(duel->ssl, &byte, 1); /* a client that has finished looks only when it reads */
+    assert_int_equal(duel_client_alert(duel), alert);
+    duel_close(duel);
+    assert_int_equal(handshake_heap(), 0);
+}
+
+/* For a client that was bent so far that it would not take the answer: the alert is the last record
+ * of ours, in clear. */
+static void end_failed_in_clear(struct duel *duel, uint8_t alert)
+{
+    duel_server(duel);
+    assert_int_equal(duel->status, HANDSHAKE_FAILED);
+    assert_int_equal(duel->result.alert, alert);
+    const uint8_t *last = duel->to_client.bytes + duel->to_client.size - PLAIN_ALERT_SIZE;
+    const uint8_t expected[PLAIN_ALERT_SIZE] = {21, 3, last[2], 0, 2, 2, alert};
+    assert_true(duel->to_client.size >= PLAIN_ALERT_SIZE);
+    assert_memory_equal(last, expected, PLAIN_ALERT_SIZE);
+    duel_close(duel);
+    assert_int_equal(handshake_heap(), 0);
+}
+
+/* --- hellos without common ground --- */
+
+static void nothing_in_common(void **state)
+{
+    (void)state;
+    struct duel *duel = start();
+    SSL_set_ciphersuites(duel->ssl, "TLS_AES_128_CCM_SHA256");
+    SSL_set_min_proto_version(duel->ssl, TLS1_3_VERSION);
+    end_failed(duel, ALERT_HANDSHAKE_FAILURE);
+
+    duel = start_1_2();
+    SSL_set_cipher_list(duel->ssl, "ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA");
+    end_failed(duel, ALERT_HANDSHAKE_FAILURE);
+
+    duel = start_1_2();
+    SSL_set_cipher_list(duel->ssl, "ECDHE-RSA-AES128-GCM-SHA256"); /* for our ECDSA certificate */
+    end_failed(duel, ALERT_HANDSHAKE_FAILURE);
+
+    duel = start();
+    SSL_set_security_level(duel->ssl, 0);
+    SSL_set_cipher_list(duel->ssl, "ALL:@SECLEVEL=0");
+    SSL_set_min_proto_version(duel->ssl, TLS1_VERSION);
+    SSL_set_max_proto_version(duel->ssl, TLS1_1_VERSION);
+    end_failed(duel, ALERT_PROTOCOL_VERSION);
+
+    duel = start();
+    SSL_set1_sigalgs_list(duel->ssl, "RSA-PSS+SHA256");
+    SSL_set_min_proto_version(duel->ssl, TLS1_3_VERSION);
+    end_failed(duel, ALERT_HANDSHAKE_FAILURE);
+
+    duel = start_1_2();
+    SSL_set_mode(duel->ssl, SSL_MODE_SEND_FALLBACK_SCSV);
+    end_failed(duel, ALERT_INAPPROPRIATE_FALLBACK);
+}
+
+static void no_common_group(void **state)
+{
+    (void)state;
+    struct duel *duel = start();
+    SSL_set1_groups_list(duel->ssl, "X448");
+    SSL_set_min_proto_version(duel->ssl, TLS1_3_VERSION);
+    duel_run(duel);
+    /* The library says 47 where RFC 8446, section 4.2.7 wants 40: both end it as clearly. */
+    assert_int_equal(duel->status, HANDSHAKE_FAILED);
+    assert_true(duel->result.alert == ALERT_HANDSHAKE_FAILURE ||
+                duel->result.alert == ALERT_ILLEGAL_PARAMETER);
+    assert_int_equal(duel_client_alert(duel), duel->result.alert);
+    duel_close(duel);
+}
+
+static void tls_1_2_without_signature_algorithms_goes_on(void **state)
+{
+    (void)state;
+    struct duel *duel = start_1_2();
+    duel_client(duel);
+    shape_remove(&duel->to_server, 13);
+    duel_server(duel);
+    assert_int_equal(duel->status,
+                     HANDSHAKE_MORE); /* a ServerHello, signed with SHA-1 or refused */
+    assert_int_equal(duel->to_client.bytes[0], 22);
+    duel_close(duel);
+}
+
+/* --- hellos that are wrong --- */
+
+static void a_bad_key_share(void **state)
+{
+    (void)state;
+    size_t size = 0;
+    struct duel *duel = start();
+    duel_client(duel);
+    uint8_t *share = shape_find(&duel->to_server, 51, &size);
+    memset(share + 6, 0, size - 6); /* X25519: all zero */
+    end_failed_in_clear(duel, ALERT_ILLEGAL_PARAMETER);
+
+    duel = start();
+    SSL_set1_groups_list(duel->ssl, "P-256");
+    duel_client(duel);
+    share = shape_find(&duel->to_server, 51, &size);
+    share[6] = 7; /* no known point format */
+    duel_server(duel);
+    assert_int_equal(duel->status, HANDSHAKE_FAILED);
+    assert_int_equal(duel->result.alert, ALERT_ILLEGAL_PARAMETER);
+    duel_close(duel);
+}
+
+static void a_wrong_binder(void **state)
+{
+    (void)state;
+    struct duel *duel = start();
+    duel_run(duel);
+    duel_echo(duel, 10);
+    SSL_SESSION *session = SSL_get1_session(duel->ssl);
+    SSL_set_shutdown(duel->ssl, SSL_SENT_SHUTDOWN);
+    duel_close(duel);
+    SSL_SESSION *copy = SSL_SESSION_dup(session); /* a failure spoils it for OpenSSL */
+    duel = start();
+    SSL_set_session(duel->ssl, copy);
+    duel_client(duel);
+    duel->to_server.bytes[duel->to_server.size - 1] ^= 1;
+    end_failed(duel, ALERT_ILLEGAL_PARAMETER);
+    SSL_SESSION_free(copy);
+
+    /* And a ticket of ours, damaged: a full handshake. */
+    duel = start();
+    SSL_set_session(duel->ssl, session);
+    duel_client(duel);
+    size_t size = 0;
+    uint8_t *psk = shape_find(&duel->to_server, 41, &size);
+    psk[60] ^= 1;
+    duel_server(duel);
+    assert_int_equal(duel->status, HANDSHAKE_MORE);
+    assert_true(duel->to_client.size > 500); /* with a certificate */
+    duel_close(duel);
+    SSL_SESSION_free(session);
+}
+
+static void resumption_without_a_key_exchange_is_refused(void **state)
+{
+    (void)state;
+    struct duel *duel = start();
+    duel_run(duel);
+    duel_echo(duel, 10);
+    SSL_SESSION *session = SSL_get1_session(duel->ssl);
+    SSL_set_shutdown(duel->ssl, SSL_SENT_SHUTDOWN);
+    duel_close(duel);
+    duel = start();
+    SSL_set_session(duel->ssl, session);
+    duel_client(duel);
+    size_t size = 0;
+    uint8_t *modes = shape_find(&duel->to_server, 45, &size);
+    assert_int_equal(size, 2);
+    modes[1] = 0; /* psk_ke; the binder fails as well, and both say 47 */
+    end_failed(duel, ALERT_ILLEGAL_PARAMETER);
+    SSL_SESSION_free(session);
+}
+
+static void large_foreign_tickets_are_ignored(void **state)
+{
+    (void)state;
+    static uint8_t ticket[2000];
+    memset(ticket, 0x5a, sizeof(ticket));
+    /* Just a hello in 1.2, where the changed transcript does not show before Finished. */
+    static const size_t sizes[] = {1, 100, 192, 256, 1000, 2000};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct duel *duel = start_1_2();
+        duel_client(duel);
+        shape_remove(&duel->to_server, 35);
+        shape_add(&duel->to_server, 35, ticket, sizes[i]);
+        duel_server(duel);
+        assert_int_equal(duel->status, HANDSHAKE_MORE);
+        assert_true(duel->to_client.size > 500);
+        duel_close(duel);
+    }
+    assert_int_equal(handshake_heap(), 0);
+}
+
+/* --- split and large hellos (the gate joins them) --- */
+
+static void a_split_hello_works(void **state)
+{
+    (void)state;
+    static const size_t pieces[] = {1, 2, 3, 4, 5, 100};
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        struct duel *duel = start();
+        duel_client(duel);
+        shape_split(&duel->to_server, pieces[i]);
+        duel_run(duel);
+        end_done(duel);
+        duel = start_1_2();
+        duel_client(duel);
+        shape_split(&duel->to_server, pieces[i]);
+        duel_run(duel);
+        end_done(duel);
+    }
+}
+
+static void a_large_hello_works(void **state)
+{
+    (void)state;
+    static uint8_t padding[HELLO_SIZE_MAX];
+    struct duel *duel = start();
+    duel_client(duel);
+    const size_t size = load_be24(duel->to_server.bytes + 6) + 4;
+    shape_add(&duel->to_server, 21, padding, HELLO_SIZE_MAX - size - 4);
+    duel_server(duel); /* the transcripts differ, but it was answered */
+    assert_int_equal(duel->status, HANDSHAKE_MORE);
+    duel_close(duel);
+    assert_int_equal(handshake_heap(), 0);
+}
+
+/* --- change_cipher_spec --- */
+
+static const uint8_t change_cipher[] = {20, 3, 3, 0, 1, 1};
+
+/* After the server's flight: the client's own is in the pipe, beginning with its
+ * change_cipher_spec. */
+static struct duel *at_second_flight(const char *groups)
+{
+    struct duel *duel = start();
+    SSL_set_min_proto_version(duel->ssl, TLS1_3_VERSION);
+    if (groups) {
+        SSL_set1_groups_list(duel->ssl, groups);
+    }
+    duel_client(duel);
+    duel_server(duel);
+    assert_int_equal(duel->status, HANDSHAKE_MORE);
+    duel_client(duel);
+    assert_memory_equal(duel->to_server.bytes, change_cipher, sizeof(change_cipher));
+    return duel;
+}
+
+static void some_change_ciphers_are_dropped(void **state)
+{
+    (void)state;
+    static const char *const groups[] = {NULL, "X448:P-256"};
+    for (int i = 0; i < 2; i++) {
+        for (int count = 0; count <= CHANGE_CIPHER_MAX + 1; count++) {
+            struct duel *duel = at_second_flight(groups[i]);
+            shape_insert(&duel->to_server, 0, "", 0);
+            duel->to_server.size -= sizeof(change_cipher);
+            memmove(duel->to_server.bytes, duel->to_server.bytes + sizeof(change_cipher),
+                    duel->to_server.size);
+            for (int n = 0; n < count; n++) {
+                shape_insert(&duel->to_server, 0, change_cipher, sizeof(change_cipher));
+            }
+            duel_run(duel);
+            if (count <= CHANGE_CIPHER_MAX) {
+                end_done(duel);
+            } else {
+                end_failed(duel, ALERT_UNEXPECTED_MESSAGE);
+            }
+        }
+    }
+}
+
+static void other_change_ciphers_are_refused(void **state)
+{
+    (void)state;
+    struct duel *duel = at_second_flight(NULL);
+    duel->to_server.bytes[5] = 2;
+    end_failed(duel, ALERT_UNEXPECTED_MESSAGE);
+    duel = at_second_flight(NULL);
+    shape_insert(&duel->to_server, 0, "\x14\x03\x03\x00\x02\x01\x01", 7);
+    end_failed(duel, ALERT_UNEXPECTED_MESSAGE);
+    duel = at_second_flight(NULL);
+    shape_insert(&duel->to_server, 0, "\x14\x03\x03\x00\x00", 5);
+    end_failed(duel, ALERT_UNEXPECTED_MESSAGE);
+    /* Too early in 1.2: before the client's key exchange. */
+    duel = start_1_2();
+    duel_client(duel);
+    duel_server(duel);
+    duel_client(duel);
+    shape_insert(&duel->to_server, 0, change_cipher, sizeof(change_cipher));
+    end_failed(duel, ALERT_UNEXPECTED_MESSAGE);
+}
+
+/* --- records that are wrong --- */
+
+struct record_case {
+    const char *bytes;
+    size_t size;
+    uint8_t alert;
+};
+
+static void wrong_records_are_refused(void **state)
+{
+    (void)state;
+    static const struct record_case cases[] = {
+        {"\x63\x03\x03\x00\x01\x00", 6, ALERT_UNEXPECTED_MESSAGE}, /* no such type */
+        {"\x13\x03\x03\x00\x01\x00", 6, ALERT_UNEXPECTED_MESSAGE},
+        {"\x18\x03\x03\x00\x01\x00", 6, ALERT_UNEXPECTED_MESSAGE},
+        {"\x16\x03\x03\x00\x00", 5, ALERT_UNEXPECTED_MESSAGE}, /* empty handshake */
+        {"\x16\x03\x03\x40\x01", 5, ALERT_RECORD_OVERFLOW},    /* 16,385 */
+        {"\x17\x03\x03\x41\x01", 5, ALERT_RECORD_OVERFLOW},    /* 16,641 */
+        {"\x17\x03\x03\x00\x14sealed with no key..", 25, ALERT_BAD_RECORD_MAC},
+        {"\x16\x03\x03\x00\x04\x14\x00\x00\x00", 9, ALERT_UNEXPECTED_MESSAGE}, /* in clear */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct duel *duel = at_second_flight(NULL);
+        shape_insert(&duel->to_server, 0, cases[i].bytes, cases[i].size);
+        end_failed(duel, cases[i].alert);
+    }
+}
+
+static void a_client_alert_is_only_noted(void **state)
+{
+    (void)state;
+    struct duel *duel = at_second_flight(NULL);
+    duel->to_server.size = sizeof(change_cipher);
+    shape_seal(&duel->to_server, 0, 21, "\x02\x30", 2); /* unknown_ca */
+    const size_t size_before = duel->to_client.size;
+    duel_server(duel);
+    assert_int_equal(duel->status, HANDSHAKE_FAILED);
+    assert_true(duel->result.alert_received);
+    assert_int_equal(duel->result.alert, 48);
+    assert_int_equal(duel->to_client.size, size_before);
+    duel_close(duel);
+}
+
+/* --- messages that are wrong, well sealed --- */
+
+static struct duel *at_finished(uint8_t finished[256], size_t *size)
+{
+    struct duel *duel = at_second_flight(NULL);
+    duel->to_server.size -= sizeof(change_cipher);
+    memmove(duel->to_server.bytes, duel->to_server.bytes + sizeof(change_cipher),
+            duel->to_server.size);
+    *size = shape_open(&duel->to_server, finished);
+    assert_int_equal(*size, 36);
+    assert_int_equal(finished[0], 20);
+    duel->to_server.size = 0;
+    return duel;
+}
+
+static void wrong_messages_are_refused(void **state)
+{
+    (void)state;
+    uint8_t finished[256];
+    size_t size = 0;
+
+    struct duel *duel = at_finished(finished, &size);
+    finished[35] ^= 1;
+    shape_seal(&duel->to_server, 0, 22, finished, size);
+    end_failed(duel, ALERT_DECRYPT_ERROR);
+
+    duel = at_finished(finished, &size);
+    shape_seal(&duel->to_server, 0, 22, "\x05\x00\x00\x00", 4); /* EndOfEarlyData */
+    end_failed(duel, ALERT_UNEXPECTED_MESSAGE);
+
+    duel = at_finished(finished, &size);
+    shape_seal(&duel->to_server, 0, 22, "\x18\x00\x00\x01\x00", 5); /* KeyUpdate */
+    end_failed(duel, ALERT_UNEXPECTED_MESSAGE);
+
+    duel = at_finished(finished, &size);
+    shape_seal(&duel->to_server, 0, 23, "data", 4); /* before Finished */
+    end_failed(duel, ALERT_UNEXPECTED_MESSAGE);
+
+    duel = at_finished(finished, &size);
+    /* A sealed change_cipher_spec: RFC 8446, section 5 wants 10, the library says 47. */
+    shape_seal(&duel->to_server, 0, 20, "\x01", 1);
+    end_failed(duel, ALERT_ILLEGAL_PARAMETER);
+}
+
+static void nothing_may_share_a_record_with_finished(void **state)
+{
+    (void)state;
+    uint8_t finished[256];
+    size_t size = 0;
+    struct duel *duel = at_finished(finished, &size);
+    memcpy(finished + size, "\x18\x00\x00\x01\x00", 5);
+    shape_seal(&duel->to_server, 0, 22, finished, size + 5);
+    duel_server(duel);
+    assert_int_equal(duel->status, HANDSHAKE_FAILED);
+    assert_int_equal(duel->result.alert, ALERT_UNEXPECTED_MESSAGE);
+    duel_close(duel);
+}
+
+static void a_finished_in_two_records_works(void **state)
+{
+    (void)state;
+    uint8_t finished[256];
+    size_t size = 0;
+    struct duel *duel = at_finished(finished, &size);
+    shape_seal(&duel->to_server, 0, 22, finished, 10);
+    shape_seal(&duel->to_server, 1, 22, finished + 10, size - 10);
+    duel_server(duel);
+    assert_int_equal(duel->status, HANDSHAKE_DONE);
+    duel_close(duel);
+}
+
+static void a_damaged_finished_of_1_2(void **state)
+{
+    (void)state;
+    struct duel *duel = start_1_2();
+    duel_client(duel);
+    duel_server(duel);
+    duel_client(duel);
+    duel->to_server.bytes[duel->to_server.size - 1] ^= 1;
+    end_failed(duel, ALERT_BAD_RECORD_MAC);
+}
+
+/* --- the second hello --- */
+
+static struct duel *at_second_hello(void)
+{
+    struct duel *duel = at_second_flight("X448:P-256");
+    duel->to_server.size -= sizeof(change_cipher);
+    memmove(duel->to_server.bytes, duel->to_server.bytes + sizeof(change_cipher),
+            duel->to_server.size);
+    return duel;
+}
+
+static void a_second_hello_may_be_split(void **state)
+{
+    (void)state;
+    static const size_t pieces[] = {1, 3, 4, 5, 64};
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        for (size_t fed = 0; fed < 2; fed++) {
+            struct duel *duel = at_second_hello();
+            shape_split(&duel->to_server, pieces[i]);
+            duel->piece_size = fed;
+            duel_run(duel);
+            end_done(duel);
+        }
+    }
+}
+
+static void a_second_hello_keeps_to_what_was_asked(void **state)
+{
+    (void)state;
+    size_t size = 0;
+    struct duel *duel = at_second_hello();
+    uint8_t *share = shape_find(&duel->to_server, 51, &size);
+    assert_int_equal(share[3], 23);
+    share[3] = 24; /* another group */
+    end_failed_in_clear(duel, ALERT_ILLEGAL_PARAMETER);
+
+    duel = at_second_hello();
+    shape_remove(&duel->to_server, 51);
+    end_failed_in_clear(duel, ALERT_ILLEGAL_PARAMETER);
+
+    duel = at_second_hello(); /* two shares, the right one first */
+    uint8_t shares[256];
+    share = shape_find(&duel->to_server, 51, &size);
+    memcpy(shares, share, size);
+    memcpy(shares + size, "\x00\x1d\x00\x01\x00", 5);
+    store_be16(shares, (uint16_t)(load_be16(shares) + 5));
+    shape_remove(&duel->to_server, 51);
+    shape_add(&duel->to_server, 51, shares, size + 5);
+    end_failed_in_clear(duel, ALERT_ILLEGAL_PARAMETER);
+
+    duel = at_second_hello(); /* no share again */
+    shape_remove(&duel->to_server, 51);
+    shape_add(&duel->to_server, 51, "\x00\x00", 2);
+    end_failed_in_clear(duel, ALERT_ILLEGAL_PARAMETER);
+
+    duel = at_second_hello(); /* not a hello */
+    duel->to_server.bytes[5] = 2;
+    end_failed_in_clear(duel, ALERT_UNEXPECTED_MESSAGE);
+
+    duel = at_second_hello(); /* cut in the middle of its extensions */
+    duel->to_server.bytes[8] = 60;
+    store_be16(duel->to_server.bytes + 6, 0);
+    store_be16(duel->to_server.bytes + 3, 64);
+    duel->to_server.size = 69;
+    end_failed_in_clear(duel, ALERT_DECODE_ERROR);
+}
+
+static void a_second_hello_is_bounded(void **state)
+{
+    (void)state;
+    /* It announces more than the limit. */
+    struct duel *duel = at_second_hello();
+    store_be24(duel->to_server.bytes + 6, HELLO_SIZE_MAX - 3);
+    end_failed_in_clear(duel, ALERT_DECODE_ERROR);
+    /* Its record holds more than it announces. */
+    duel = at_second_hello();
+    store_be24(duel->to_server.bytes + 6, load_be24(duel->to_server.bytes + 6) - 1);
+    end_failed_in_clear(duel, ALERT_UNEXPECTED_MESSAGE);
+    /* Something else between its parts. */
+    duel = at_second_hello();
+    shape_split(&duel->to_server, 100);
+    shape_insert(&duel->to_server, 105, change_cipher, sizeof(change_cipher));
+    end_failed_in_clear(duel, ALERT_UNEXPECTED_MESSAGE);
+    /* And in the middle of the first four bytes. */
+    duel = at_second_hello();
+    shape_split(&duel->to_server, 1);
+    shape_insert(&duel->to_server, 12, change_cipher, sizeof(change_cipher));
+    end_failed_in_clear(duel, ALERT_UNEXPECTED_MESSAGE);
+}
+
+/* --- early data that is not taken --- */
+
+static SSL_SESSION *session_that_invites_early_data(bool is_foreign)
+{
+    struct ticket_keys *keys =
+        ticket_keys_open(NULL, 3600, fixture.message, sizeof(fixture.message));
+    const struct tls_server_options options = {.certificates = fixture.set,
+                                               .tickets = is_foreign ? keys : fixture.tickets,
+                                               .handshakes_max = 2,
+                                               .tls_1_2 = true};
+    struct tls_server *server = tls_server_open(&options, fixture.message, sizeof(fixture.message));
+    struct duel *duel = duel_open(server, duel_client_new(fixture.client, "localhost"));
+    duel_run(duel);
+    duel_echo(duel, 10);
+    SSL_SESSION *session = SSL_get1_session(duel->ssl);
+    SSL_SESSION_set_max_early_data(session, 1 << 20);
+    SSL_set_shutdown(duel->ssl, SSL_SENT_SHUTDOWN);
+    duel_close(duel);
+    tls_server_close(server);
+    ticket_keys_close(keys);
+    return session;
+}
+
+static struct duel *start_early(SSL_SESSION *session, const char *groups, size_t size)
+{
+    static uint8_t data[1 << 17];
+    struct duel *duel = start();
+    SSL_set_session(duel->ssl, session);
+    if (groups) {
+        SSL_set1_groups_list(duel->ssl, groups);
+    }
+    size_t written = 0;
+    assert_int_equal(SSL_write_early_data(duel->ssl, data, size, &written), 1);
+    assert_int_equal(written, size);
+    return duel;
+}
+
+static void refused_early_data_is_skipped(void **state)
+{
+    (void)state;
+    static const char *const groups[] = {NULL, "X448:P-256"};
+    static const size_t sizes[] = {1, 100, 16384, 60000};
+    for (int is_foreign = 0; is_foreign < 2; is_foreign++) {
+        SSL_SESSION *session = session_that_invites_early_data(is_foreign != 0);
+        for (size_t i = 0; i < 4 * 2 * 2; i++) {
+            struct duel *duel = start_early(session, groups[i / 4 % 2], sizes[i % 4]);
+            duel->piece_size = i / 8 * 1000;
+            duel_run(duel);
+            assert_int_equal(SSL_get_early_data_status(duel->ssl), SSL_EARLY_DATA_REJECTED);
+            assert_int_equal(duel->result.resumed, !is_foreign);
+            end_done(duel);
+        }
+        SSL_SESSION_free(session);
+    }
+}
+
+static void endless_early_data_is_refused(void **state)
+{
+    (void)state;
+    SSL_SESSION *session = session_that_invites_early_data(false);
+    struct duel *duel = start_early(session, NULL, 70000);
+    end_failed(duel, ALERT_BAD_RECORD_MAC);
+    SSL_SESSION_free(session);
+}
+
+static void unannounced_early_data_is_refused(void **state)
+{
+    (void)state;
+    /* The same bytes behind a hello that did not offer any. */
+    struct duel *duel = start();
+    duel_client(duel);
+    static uint8_t record[5 + 100] = {23, 3, 3, 0, 100};
+    memcpy(duel->to_server.bytes + duel->to_server.size, record, sizeof(record));
+    duel->to_server.size += sizeof(record);
+    end_failed(duel, ALERT_BAD_RECORD_MAC);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_in_common),
+        cmocka_unit_test(no_common_group),
+        cmocka_unit_test(tls_1_2_without_signature_algorithms_goes_on),
+        cmocka_unit_test(a_bad_key_share),
+        cmocka_unit_test(a_wrong_binder),
+        cmocka_unit_test(resumption_without_a_key_exchange_is_refused),
+        cmocka_unit_test(large_foreign_tickets_are_ignored),
+        cmocka_unit_test(a_split_hello_works),
+        cmocka_unit_test(a_large_hello_works),
+        cmocka_unit_test(some_change_ciphers_are_dropped),
+        cmocka_unit_test(other_change_ciphers_are_refused),
+        cmocka_unit_test(wrong_records_are_refused),
+        cmocka_unit_test(a_client_alert_is_only_noted),
+        cmocka_unit_test(wrong_messages_are_refused),
+        cmocka_unit_test(nothing_may_share_a_record_with_finished),
+        cmocka_unit_test(a_finished_in_two_records_works),
+        cmocka_unit_test(a_damaged_finished_of_1_2),
+        cmocka_unit_test(a_second_hello_may_be_split),
+        cmocka_unit_test(a_second_hello_keeps_to_what_was_asked),
+        cmocka_unit_test(a_second_hello_is_bounded),
+        cmocka_unit_test(refused_early_data_is_skipped),
+        cmocka_unit_test(endless_early_data_is_refused),
+        cmocka_unit_test(unannounced_early_data_is_refused),
+    };
+    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
+}
