@@ -151,7 +151,7 @@ struct block {
 static void apply_mask(uint8_t mask[4], uint8_t *data, size_t size)
 {
     uint8_t turned[4];
-    struct block key;
+    struct block key = {0};
     struct block block;
     size_t at = 0;
 

@@ -145,9 +145,10 @@ static void put_acceptance(struct answer *answer, const struct upgrade *upgrade)
 
 size_t upgrade_answer(const struct upgrade *upgrade, uint8_t *out)
 {
-    struct answer answer = {.out = out};
+    struct answer answer = {0};
 
     ASSERT(upgrade->status == upgrade_reason_status(upgrade->reason));
+    answer.out = out;
     if (upgrade->reason == UPGRADE_OK) {
         put_acceptance(&answer, upgrade);
         return answer.size;

@@ -79,5 +79,5 @@ uint32_t utf8_advance(uint32_t state, struct slice data)
         }
     }
     shift = step(shift, data.data + at, data.size - at) & STATE_MASK;
-    return shift == BROKEN * STATE_BITS ? UTF8_REJECT : (uint32_t)(shift / STATE_BITS);
+    return shift == (uint64_t)BROKEN * STATE_BITS ? UTF8_REJECT : (uint32_t)(shift / STATE_BITS);
 }

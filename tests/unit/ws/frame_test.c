@@ -251,7 +251,7 @@ static void check_payload(enum ws_role role, const uint8_t *frame, size_t size, 
 
 static void check_size(const struct ws_limits *limits, uint8_t first, size_t payload_size)
 {
-    uint8_t *frame = malloc(payload_size + 2 * WS_HEADER_SIZE_MAX);
+    uint8_t *frame = malloc(payload_size + (size_t)2 * WS_HEADER_SIZE_MAX);
 
     assert_non_null(frame);
     size_t size = make_frame(limits->role, first, payload_size, frame);

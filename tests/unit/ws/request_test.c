@@ -87,10 +87,12 @@ static const struct {
 static enum request_status scan(const char *text, size_t size, size_t size_max, size_t *head_size)
 {
     struct request request;
-    uint8_t *input = malloc(size);
+    uint8_t *input = size > 0 ? malloc(size) : NULL;
 
-    assert_true(size == 0 || input != NULL);
-    memcpy(input, text, size);
+    if (size > 0) {
+        assert_non_null(input);
+        memcpy(input, text, size);
+    }
     enum request_status status = request_scan(input, size, size_max, &request);
     if (status == REQUEST_WHOLE) {
         assert_int_equal(request.target.data[request.target.size], ' ');
@@ -101,28 +103,28 @@ static enum request_status scan(const char *text, size_t size, size_t size_max, 
     return status;
 }
 
+/* Undecided before its last byte, decided from there on, whatever comes behind. */
+static void check_scan(const char *input, enum request_status expected)
+{
+    size_t size = strlen(input);
+    size_t head_size;
+    char text[256];
+
+    (void)snprintf(text, sizeof(text), "%s\x81\x80\r\n\r\nGET /", input);
+    for (size_t cut = 0; cut <= (expected == REQUEST_MORE ? size : strlen(text)); cut++) {
+        enum request_status status = scan(text, cut, SIZE_MAX_OF_TESTS, &head_size);
+        if (status != (cut < size ? REQUEST_MORE : expected)) {
+            fail_msg("%s: %d after %zu bytes", input, (int)status, cut);
+        }
+        assert_int_equal(head_size, status == REQUEST_WHOLE ? size : 0);
+    }
+}
+
 static void test_scan(void **state)
 {
-    static const char more[] = "\x81\x80\r\n\r\nGET /";
-
     (void)state;
     for (size_t i = 0; i < sizeof(scans) / sizeof(scans[0]); i++) {
-        size_t size = strlen(scans[i].input);
-        size_t head_size;
-        char text[256];
-        (void)snprintf(text, sizeof(text), "%s%s", scans[i].input, more);
-        for (size_t cut = 0; cut < size; cut++) {
-            if (scan(text, cut, SIZE_MAX_OF_TESTS, &head_size) != REQUEST_MORE) {
-                fail_msg("%s: decided after %zu bytes", scans[i].input, cut);
-            }
-        }
-        size_t end = scans[i].status == REQUEST_MORE ? size : strlen(text);
-        for (size_t cut = size; cut <= end; cut++) {
-            if (scan(text, cut, SIZE_MAX_OF_TESTS, &head_size) != scans[i].status) {
-                fail_msg("%s: not so after %zu bytes", scans[i].input, cut);
-            }
-            assert_int_equal(head_size, scans[i].status == REQUEST_WHOLE ? size : 0);
-        }
+        check_scan(scans[i].input, scans[i].status);
     }
 }
 
@@ -150,21 +152,19 @@ static void test_size_max(void **state)
 static void test_fields_max(void **state)
 {
     char text[SIZE_MAX_OF_TESTS] = LINE;
-    size_t size = strlen(LINE);
     size_t head_size;
+    size_t size = 0;
 
     (void)state;
-    for (size_t i = 0; i < REQUEST_FIELDS_MAX; i++) {
-        memcpy(text + size, "a:\r\n", 4);
-        size += 4;
+    for (size_t i = 0; i <= REQUEST_FIELDS_MAX; i++) {
+        size = strlen(text);
         assert_int_equal(scan(text, size, SIZE_MAX_OF_TESTS, &head_size), REQUEST_MORE);
+        (void)snprintf(text + size, sizeof(text) - size, "\r\n");
+        assert_int_equal(scan(text, size + 2, SIZE_MAX_OF_TESTS, &head_size), REQUEST_WHOLE);
+        (void)snprintf(text + size, sizeof(text) - size, "a:\r\n");
     }
-    memcpy(text + size, "\r\n", 2);
-    assert_int_equal(scan(text, size + 2, SIZE_MAX_OF_TESTS, &head_size), REQUEST_WHOLE);
-    memcpy(text + size, "a:\r\n\r\n", 6);
     assert_int_equal(scan(text, size + 3, SIZE_MAX_OF_TESTS, &head_size), REQUEST_MORE);
     assert_int_equal(scan(text, size + 4, SIZE_MAX_OF_TESTS, &head_size), REQUEST_TOO_LARGE);
-    assert_int_equal(scan(text, size + 6, SIZE_MAX_OF_TESTS, &head_size), REQUEST_TOO_LARGE);
 }
 
 static const struct {

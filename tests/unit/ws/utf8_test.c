@@ -128,48 +128,66 @@ static void walk_on(struct walk *walk, uint8_t byte)
     }
 }
 
+static bool is_right(const struct walk *walk, uint32_t utf8)
+{
+    if (walk->is_broken) {
+        return utf8 == UTF8_REJECT;
+    }
+    return utf8 != UTF8_REJECT && (utf8 == UTF8_ACCEPT) == (walk->size == 0);
+}
+
+static void check_three_bytes(uint32_t number)
+{
+    const uint8_t bytes[3] = {(uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number};
+    struct walk walk = {0};
+    uint32_t utf8 = UTF8_ACCEPT;
+
+    for (size_t i = 0; i < 3; i++) {
+        walk_on(&walk, bytes[i]);
+        utf8 = advance(utf8, bytes + i, 1);
+        if (!is_right(&walk, utf8)) {
+            fail_msg("%06x: state %u after byte %zu", number, utf8, i);
+        }
+    }
+    if (advance(UTF8_ACCEPT, bytes, 3) != utf8) {
+        fail_msg("%06x: not the same at once", number);
+    }
+}
+
 static void test_three_bytes(void **state)
 {
     (void)state;
     for (uint32_t number = 0; number < 1u << 24; number++) {
-        const uint8_t bytes[3] = {(uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number};
-        struct walk walk = {0};
-        uint32_t utf8 = UTF8_ACCEPT;
-        for (size_t i = 0; i < 3; i++) {
-            walk_on(&walk, bytes[i]);
-            utf8 = advance(utf8, bytes + i, 1);
-            bool is_right = walk.is_broken
-                                ? utf8 == UTF8_REJECT
-                                : (utf8 == UTF8_ACCEPT) == (walk.size == 0) && utf8 != UTF8_REJECT;
-            if (!is_right) {
-                fail_msg("%06x: state %u after byte %zu", number, utf8, i);
-            }
-        }
-        if (advance(UTF8_ACCEPT, bytes, 3) != utf8) {
-            fail_msg("%06x: not the same at once", number);
-        }
+        check_three_bytes(number);
     }
 }
 
-/* Every fourth byte after every three that begin a code point of four. */
+/* Every fourth byte after three that begin a code point of four. Returns how many end it. */
+static size_t check_four_bytes(uint32_t number)
+{
+    size_t count = 0;
+
+    for (unsigned last = 0; last < 256; last++) {
+        const uint8_t bytes[4] = {(uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number,
+                                  (uint8_t)last};
+        bool is_whole = has(whole_4, (number << 8 | last) - 0xf0000000u);
+        uint32_t utf8 = advance(UTF8_ACCEPT, bytes, 4);
+        if (utf8 != (is_whole ? UTF8_ACCEPT : UTF8_REJECT)) {
+            fail_msg("%06x %02x: state %u", number, last, utf8);
+        }
+        count += is_whole;
+    }
+    return count;
+}
+
 static void test_four_bytes(void **state)
 {
     size_t count = 0;
 
     (void)state;
     for (uint32_t number = 0xf00000; number < 1u << 24; number++) {
-        if (!has(prefix[3], number)) {
-            continue;
-        }
-        for (unsigned last = 0; last < 256; last++) {
-            const uint8_t bytes[4] = {(uint8_t)(number >> 16), (uint8_t)(number >> 8),
-                                      (uint8_t)number, (uint8_t)last};
-            bool is_whole = has(whole_4, (number << 8 | last) - 0xf0000000u);
-            uint32_t utf8 = advance(UTF8_ACCEPT, bytes, 4);
-            if (utf8 != (is_whole ? UTF8_ACCEPT : UTF8_REJECT)) {
-                fail_msg("%06x %02x: state %u", number, last, utf8);
-            }
-            count += is_whole;
+        if (has(prefix[3], number)) {
+            count += check_four_bytes(number);
         }
     }
     assert_int_equal(count, CODE_POINTS - 0x10000);
@@ -192,7 +210,7 @@ static void test_blocks_and_cuts(void **state)
     enum {
         SIZE = 70
     };
-    static const char point[] = "\xf0\x9f\x98\x80";
+    static const uint8_t point[4] = {0xf0, 0x9f, 0x98, 0x80};
 
     (void)state;
     for (size_t at = 0; at + 4 <= SIZE; at++) {
