@@ -163,12 +163,22 @@ static void test_errno(void **state)
     (void)state;
     log_setup(LOG_TEXT, LOG_INFO);
     capture();
-    errno = EBADF;
     LOG(LOG_ERROR, "open", log_errno("error", ENOENT), log_errno("odd", 99999));
-    assert_int_equal(errno, EBADF); /* logging leaves it alone */
     (void)release();
     assert_string_equal(line + TIME_SIZE,
                         " error open error=\"No such file or directory\" odd=99999\n");
+}
+
+static void test_errno_kept(void **state)
+{
+    (void)state;
+    log_setup(LOG_TEXT, LOG_INFO);
+    capture();
+    assert_true(dup2(ends[0], STDERR_FILENO) >= 0); /* nobody can write there */
+    errno = ENOENT;
+    LOG(LOG_ERROR, "lost");
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(release(), 0);
 }
 
 static void test_levels(void **state)
@@ -281,7 +291,7 @@ int main(void)
         cmocka_unit_test(test_json_values), cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_errno),       cmocka_unit_test(test_levels),
         cmocka_unit_test(test_long_value),  cmocka_unit_test(test_long_line),
-        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_limit),       cmocka_unit_test(test_errno_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
