@@ -124,9 +124,6 @@ static void validate_limits(const struct options *options, FILE *errors, int *pr
            options->limits.handshakes_per_tick_max <= options->limits.handshakes_max,
            "limits.handshakes_per_tick_max: more than limits.handshakes_max; allowed: as many at "
            "most");
-    expect(errors, problems,
-           options->heartbeat.pong_timeout_ms <= options->heartbeat.ping_interval_ms,
-           "heartbeat.pong_timeout: longer than heartbeat.ping_interval; allowed: as long at most");
 }
 
 /* Port 0 is a port that the kernel chooses: never the same twice. */
