@@ -1,0 +1,649 @@
+#include "bench/client.h"
+
+#include "base/random.h"
+#include "io/connector.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define GENERATION 0 /* a number has one client in its life */
+#define FRAME_OVERHEAD                                                                             \
+    (2 * TLS_OVERHEAD_MAX + 5 + WS_HEADER_SIZE_MAX) /* and a KeyUpdate before it */
+#define MESSAGE_SIZE_MAX (64u << 20)
+
+enum client_operation {
+    OPERATION_CONNECT = 1,
+    OPERATION_POLL = 2,
+    OPERATION_RECEIVE = 4,
+    OPERATION_SEND = 8,
+    OPERATION_CLOSE = 16,
+};
+
+/* One client, looked up. */
+struct place {
+    struct clients *all;
+    struct group *group;
+    struct client *client;
+    struct tls_state *state;
+    uint32_t number;
+};
+
+uint64_t client_clock(void)
+{
+    struct timespec now = {0};
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static struct place place_at(struct clients *all, uint32_t group_number, uint32_t number)
+{
+    ASSERT(group_number < all->group_count);
+    struct group *group = &all->groups[group_number];
+
+    ASSERT(number < group->client_count);
+    return (struct place){
+        .all = all,
+        .group = group,
+        .client = &group->clients[number],
+        .state = (void *)(group->states + (size_t)number * all->state_size),
+        .number = number,
+    };
+}
+
+/* --- work ------------------------------------------------------------------------------------- */
+
+static struct work *work_of(const struct place *at)
+{
+    return at->client->work == 0 ? NULL : pool_at(&at->all->works, at->client->work - 1);
+}
+
+/* The client's work, a new one if it has none; NULL when all are in use. */
+static struct work *work_need(const struct place *at)
+{
+    struct work *work = work_of(at);
+
+    if (work) {
+        return work;
+    }
+    uint32_t number = pool_take(&at->all->works);
+    if (number == NONE) {
+        return NULL;
+    }
+    at->client->work = number + 1;
+    work = pool_at(&at->all->works, number);
+    memset(work, 0, offsetof(struct work, output));
+    work->handshake = NONE;
+    work->group = (uint32_t)(at->group - at->all->groups);
+    work->number = at->number;
+    return work;
+}
+
+static void handshake_drop(const struct place *at)
+{
+    struct work *work = work_of(at);
+
+    if (work && work->handshake != NONE) {
+        client_handshake_end(at->all->tls, work->handshake);
+        work->handshake = NONE;
+    }
+}
+
+static void work_release(const struct place *at)
+{
+    handshake_drop(at);
+    if (at->client->work != 0) {
+        pool_give(&at->all->works, at->client->work - 1);
+        at->client->work = 0;
+    }
+}
+
+/* --- operations ------------------------------------------------------------------------------- */
+
+static void start_send(const struct place *at)
+{
+    struct work *work = work_of(at);
+
+    if (work && work->output_size > 0 && (at->client->operations & OPERATION_SEND) == 0) {
+        work->sending = work->output_size;
+        at->client->operations |= OPERATION_SEND;
+        ring_send(at->group->ring, at->number, GENERATION, work->output, work->sending);
+    }
+}
+
+static void start_receive(const struct place *at)
+{
+    at->client->operations |= OPERATION_RECEIVE;
+    ring_receive(at->group->ring, at->number, GENERATION);
+}
+
+/* Sends what is left, then cancels the poll (closing does not end it), then closes. */
+static void settle_closing(const struct place *at)
+{
+    struct client *client = at->client;
+
+    start_send(at);
+    if ((client->operations & OPERATION_POLL) != 0 && !client->poll_cancelled) {
+        client->poll_cancelled = 1;
+        ring_cancel_poll(at->group->ring, at->number, GENERATION);
+    }
+    if (client->operations == 0) {
+        work_release(at);
+        client->operations = OPERATION_CLOSE;
+        ring_close_socket(at->group->ring, at->number, GENERATION);
+    }
+}
+
+/* After every event: what the client waits for now. */
+static void settle(const struct place *at)
+{
+    struct client *client = at->client;
+    struct work *work = work_of(at);
+
+    if (client->stage == CLIENT_GONE) {
+        return;
+    }
+    if (client->stage == CLIENT_CLOSING) {
+        settle_closing(at);
+        return;
+    }
+    start_send(at);
+    if ((client->operations & (OPERATION_CONNECT | OPERATION_POLL | OPERATION_RECEIVE)) == 0) {
+        client->operations |= OPERATION_POLL;
+        ring_poll(at->group->ring, at->number, GENERATION);
+    }
+    if (work && client->stage == CLIENT_OPEN && work->input_size == 0 && work->output_size == 0 &&
+        !client->control_open) {
+        work_release(at);
+    }
+}
+
+/* --- endings ---------------------------------------------------------------------------------- */
+
+/* From open or under way to closing; the caller has counted why. */
+static void begin_closing(const struct place *at)
+{
+    struct load_counts *counts = &at->all->counts;
+
+    ASSERT(at->client->stage < CLIENT_CLOSING);
+    if (at->client->stage == CLIENT_OPEN) {
+        counter_set(&counts->open, counter_read(&counts->open) - 1);
+    } else {
+        counter_set(&counts->in_flight, counter_read(&counts->in_flight) - 1);
+    }
+    handshake_drop(at);
+    at->client->stage = CLIENT_CLOSING;
+}
+
+static void end(const struct place *at, enum outcome outcome)
+{
+    if (at->client->stage < CLIENT_CLOSING) {
+        counter_add(&at->all->counts.ended[outcome], 1);
+        begin_closing(at);
+    }
+}
+
+/* The stream ended, or worse. */
+static void end_by_peer(const struct place *at)
+{
+    switch ((enum client_stage)at->client->stage) {
+    case CLIENT_CONNECT:
+        end(at, OUTCOME_CONNECT_RESET);
+        break;
+    case CLIENT_TLS:
+        end(at, OUTCOME_TLS_CLOSED);
+        break;
+    case CLIENT_UPGRADE:
+        end(at, OUTCOME_UPGRADE_CLOSED);
+        break;
+    case CLIENT_OPEN:
+        end(at, OUTCOME_LOST_RESET);
+        break;
+    case CLIENT_NONE:
+    case CLIENT_CLOSING:
+    case CLIENT_GONE:
+        break;
+    }
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+/* Seals size bytes that stand at tls_headroom behind the output's end. False: the keys are used up.
+ */
+static bool seal_output(const struct place *at, struct work *work, size_t size)
+{
+    size_t sealed = tls_seal(at->state, work->output + work->output_size, size);
+
+    work->output_size += (uint32_t)sealed;
+    return sealed > 0;
+}
+
+/* A KeyUpdate that the server asked for goes first. */
+static bool room_for_frame(const struct place *at, struct work *work, size_t payload_size)
+{
+    if (sizeof(work->output) - work->output_size < payload_size + FRAME_OVERHEAD) {
+        return false;
+    }
+    if (tls_update_due(at->state)) {
+        work->output_size += (uint32_t)tls_seal_update(at->state, work->output + work->output_size);
+    }
+    return true;
+}
+
+static bool queue_control(const struct place *at, enum ws_opcode opcode, struct slice payload)
+{
+    uint8_t header[WS_HEADER_SIZE_MAX];
+    uint8_t masked[WS_CONTROL_SIZE_MAX];
+    uint8_t mask[4];
+    struct work *work = work_need(at);
+
+    if (!work || !room_for_frame(at, work, payload.size)) {
+        return false;
+    }
+    ASSERT(payload.size <= sizeof(masked));
+    memcpy(masked, payload.data, payload.size);
+    random_bytes(mask, sizeof(mask));
+    size_t header_size = ws_write_masked_header(opcode, masked, payload.size, mask, header);
+    uint8_t *out = work->output + work->output_size + tls_headroom(at->state);
+    memcpy(out, header, header_size);
+    memcpy(out + header_size, masked, payload.size);
+    return seal_output(at, work, header_size + payload.size);
+}
+
+static void queue_request(const struct place *at, struct work *work)
+{
+    const struct clients *all = at->all;
+    const struct request request = {
+        .target = all->target,
+        .headers = all->headers,
+        .header_count = all->header_count,
+        .token = tokens_at(all->tokens, work->index),
+    };
+    size_t before = work->output_size + tls_headroom(at->state);
+    size_t room = sizeof(work->output) - before - TLS_OVERHEAD_MAX;
+    size_t size = request_write(&request, work->key, work->output + before,
+                                room < TLS_DATA_SIZE_MAX ? room : TLS_DATA_SIZE_MAX);
+
+    if (size == 0 || !seal_output(at, work, size)) {
+        end(at, OUTCOME_OWN_OTHER); /* a request that fits no record */
+    }
+}
+
+/* --- handshake -------------------------------------------------------------------------------- */
+
+static void begin_upgrade(const struct place *at, struct work *work)
+{
+    struct tls_keys keys;
+
+    client_handshake_keys(at->all->tls, work->handshake, &keys);
+    tls_state_init(at->state, &keys);
+    secret_wipe(&keys, sizeof(keys));
+    handshake_drop(at);
+    work->secured_ns = client_clock();
+    at->client->stage = CLIENT_UPGRADE;
+    queue_request(at, work);
+}
+
+/* Returns the bytes of data taken. */
+static size_t feed_handshake(const struct place *at, struct work *work, const uint8_t *data,
+                             size_t size)
+{
+    struct handshake_result result;
+    size_t used = 0;
+    enum handshake_status status;
+
+    do {
+        status =
+            client_handshake_feed(at->all->tls, work->handshake, data + used, size - used, &result);
+        used += result.consumed;
+        if (result.output.size > sizeof(work->output) - work->output_size) {
+            end(at, OUTCOME_OWN_OTHER);
+            return used;
+        }
+        memcpy(work->output + work->output_size, result.output.data, result.output.size);
+        work->output_size += (uint32_t)result.output.size;
+    } while (status == HANDSHAKE_MORE && result.consumed > 0 && used < size);
+
+    if (status == HANDSHAKE_DONE) {
+        begin_upgrade(at, work);
+    } else if (status == HANDSHAKE_FAILED) {
+        at->all->tls_error = result.alert_received ? result.alert : result.error;
+        end(at, OUTCOME_TLS_FAILED);
+    }
+    return used;
+}
+
+static void handle_connected(const struct place *at)
+{
+    struct work *work = work_of(at);
+
+    ASSERT(work);
+    work->connected_ns = client_clock();
+    at->client->stage = CLIENT_TLS;
+    work->handshake = client_handshake_start(at->all->tls);
+    if (work->handshake == NONE) {
+        end(at, OUTCOME_OWN_MEMORY);
+        return;
+    }
+    (void)feed_handshake(at, work, NULL, 0);
+}
+
+/* --- frames ----------------------------------------------------------------------------------- */
+
+static void answer_control(const struct place *at, enum ws_opcode opcode, struct slice payload)
+{
+    if (opcode == WS_PING) {
+        bool queued = queue_control(at, WS_PONG, payload);
+        struct load_counts *counts = &at->all->counts;
+        counter_add(queued ? &counts->pings_answered : &counts->pongs_missed, 1);
+    } else if (opcode == WS_CLOSE) {
+        uint16_t code = 0;
+        if (ws_read_close(payload, &code) == WS_ERROR || code > CLOSE_CODE_MAX) {
+            end(at, OUTCOME_LOST_PROTOCOL);
+            return;
+        }
+        at->all->close_codes[code]++;
+        (void)queue_control(at, WS_CLOSE,
+                            payload.size >= 2 ? slice_from(payload.data, 2) : slice_from("", 0));
+        end(at, OUTCOME_LOST_CLOSED);
+    }
+}
+
+static void take_control(const struct place *at, const struct ws_piece *piece)
+{
+    if (piece->is_first && piece->is_last) {
+        answer_control(at, piece->opcode, piece->payload);
+        return;
+    }
+    struct work *work = work_need(at);
+    if (!work) {
+        end(at, OUTCOME_OWN_MEMORY);
+        return;
+    }
+    work->control_size = piece->is_first ? 0 : work->control_size;
+    ASSERT(work->control_size + piece->payload.size <= WS_CONTROL_SIZE_MAX);
+    memcpy(work->control + work->control_size, piece->payload.data, piece->payload.size);
+    work->control_size += (uint32_t)piece->payload.size;
+    at->client->control_open = !piece->is_last;
+    if (piece->is_last) {
+        answer_control(at, piece->opcode, slice_from(work->control, work->control_size));
+    }
+}
+
+static void take_frames(const struct place *at, uint8_t *data, size_t size)
+{
+    const struct ws_limits limits = {.role = WS_CLIENT, .message_size_max = MESSAGE_SIZE_MAX};
+    struct ws_piece piece;
+
+    for (size_t used = 0; used < size && at->client->stage == CLIENT_OPEN; used += piece.consumed) {
+        enum ws_status status =
+            ws_read(&at->client->reader, &limits, data + used, size - used, &piece);
+        if (status == WS_ERROR) {
+            end(at, OUTCOME_LOST_PROTOCOL);
+            return;
+        }
+        if (status == WS_MORE) {
+            return;
+        }
+        if (piece.opcode >= WS_CLOSE) {
+            take_control(at, &piece);
+        } else if (piece.is_last) {
+            counter_add(&at->all->counts.messages, 1);
+        }
+    }
+}
+
+/* --- upgrade ---------------------------------------------------------------------------------- */
+
+static void become_open(const struct place *at, const struct work *work)
+{
+    struct clients *all = at->all;
+    struct load_counts *counts = &all->counts;
+    uint64_t now = client_clock();
+
+    at->client->stage = CLIENT_OPEN;
+    counter_set(&counts->in_flight, counter_read(&counts->in_flight) - 1);
+    counter_add(&counts->open, 1);
+    counter_add(&counts->opened, 1);
+    histogram_record(&all->latency[LATENCY_CONNECT], work->connected_ns - work->started_ns);
+    histogram_record(&all->latency[LATENCY_TLS], work->secured_ns - work->connected_ns);
+    histogram_record(&all->latency[LATENCY_UPGRADE], now - work->secured_ns);
+    histogram_record(&all->latency[LATENCY_TOTAL], now - work->started_ns);
+}
+
+static void take_answer(const struct place *at, const uint8_t *data, size_t size)
+{
+    struct work *work = work_of(at);
+    size_t head_size = 0;
+    uint32_t http_status = 0;
+
+    ASSERT(work);
+    if (size > sizeof(work->text) - work->text_size) {
+        end(at, OUTCOME_UPGRADE_BAD);
+        return;
+    }
+    memcpy(work->text + work->text_size, data, size);
+    work->text_size += (uint32_t)size;
+    switch (
+        answer_read(slice_from(work->text, work->text_size), work->key, &head_size, &http_status)) {
+    case ANSWER_MORE:
+        break;
+    case ANSWER_UPGRADED:
+        become_open(at, work);
+        take_frames(at, work->text + head_size, work->text_size - head_size);
+        break;
+    case ANSWER_REFUSED:
+        at->all->http_statuses[http_status <= HTTP_STATUS_MAX ? http_status : 0]++;
+        end(at, OUTCOME_UPGRADE_REFUSED);
+        break;
+    case ANSWER_BAD:
+        end(at, OUTCOME_UPGRADE_BAD);
+        break;
+    }
+}
+
+/* --- receiving -------------------------------------------------------------------------------- */
+
+/* Returns the bytes of data taken; an incomplete record stays. */
+static size_t take_records(const struct place *at, uint8_t *data, size_t size)
+{
+    size_t used = 0;
+
+    while (used < size &&
+           (at->client->stage == CLIENT_UPGRADE || at->client->stage == CLIENT_OPEN)) {
+        struct tls_record record;
+        enum tls_status status = tls_open(at->state, data + used, size - used, &record);
+        if (status == TLS_MORE) {
+            break;
+        }
+        if (status == TLS_CLOSED) {
+            end_by_peer(at);
+        } else if (status == TLS_ERROR) {
+            end(at, at->client->stage == CLIENT_OPEN ? OUTCOME_LOST_PROTOCOL : OUTCOME_UPGRADE_BAD);
+        } else if (record.data.size > 0) {
+            uint8_t *plain = data + (record.data.data - data); /* in place */
+            if (at->client->stage == CLIENT_UPGRADE) {
+                take_answer(at, plain, record.data.size);
+            } else {
+                take_frames(at, plain, record.data.size);
+            }
+        }
+        used += record.consumed;
+    }
+    return used;
+}
+
+static void take_bytes(const struct place *at, uint8_t *data, size_t size)
+{
+    struct work *work = work_of(at);
+    size_t used = 0;
+
+    if (work && work->input_size > 0) {
+        ASSERT(work->input_size + size <= sizeof(work->input));
+        memcpy(work->input + work->input_size, data, size);
+        size += work->input_size;
+        data = work->input;
+    }
+    if (at->client->stage == CLIENT_TLS) {
+        ASSERT(work);
+        used = feed_handshake(at, work, data, size);
+    }
+    used += take_records(at, data + used, size - used);
+    if (at->client->stage == CLIENT_CLOSING) {
+        return;
+    }
+    if (used < size) {
+        work = work_need(at);
+        if (!work || size - used > TLS_RECORD_SIZE_MAX) { /* more than one record can need */
+            end(at, work ? OUTCOME_LOST_PROTOCOL : OUTCOME_OWN_MEMORY);
+            return;
+        }
+        memmove(work->input, data + used, size - used);
+    }
+    if (work_of(at)) {
+        work_of(at)->input_size = (uint32_t)(size - used);
+    }
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+static void handle_sent(const struct place *at, int32_t result)
+{
+    struct work *work = work_of(at);
+
+    ASSERT(work);
+    if (result < 0 || (uint32_t)result < work->sending) {
+        work->output_size = 0;
+        end_by_peer(at);
+        return;
+    }
+    work->output_size -= work->sending;
+    memmove(work->output, work->output + work->sending, work->output_size);
+}
+
+static void handle_received(const struct place *at, const struct ring_event *event, uint8_t *buffer)
+{
+    if (at->client->stage == CLIENT_CLOSING || event->result == -EAGAIN ||
+        event->result == -ENOBUFS) {
+        return; /* a buffer will be there when the poll, armed again, fires */
+    }
+    if (event->result <= 0) {
+        end_by_peer(at);
+        return;
+    }
+    take_bytes(at, buffer, (size_t)event->result);
+    if (event->nonempty && at->client->stage != CLIENT_CLOSING) {
+        start_receive(at);
+    }
+}
+
+void client_handle(struct clients *clients, uint32_t group, const struct ring_event *event,
+                   uint8_t *buffer)
+{
+    struct place at = place_at(clients, group, event->number);
+    bool closing = at.client->stage == CLIENT_CLOSING;
+
+    switch (event->operation) {
+    case RING_CONNECT:
+        at.client->operations &= (uint8_t)~OPERATION_CONNECT;
+        if (!closing && event->result < 0) {
+            end(&at, outcome_of_connect(-event->result));
+        } else if (!closing) {
+            handle_connected(&at);
+        }
+        break;
+    case RING_POLL:
+        at.client->operations &= (uint8_t)~OPERATION_POLL;
+        if (!closing) {
+            start_receive(&at);
+        }
+        break;
+    case RING_RECEIVE:
+        at.client->operations &= (uint8_t)~OPERATION_RECEIVE;
+        handle_received(&at, event, buffer);
+        break;
+    case RING_SEND:
+        at.client->operations &= (uint8_t)~OPERATION_SEND;
+        handle_sent(&at, event->result);
+        break;
+    case RING_CLOSE:
+        at.client->operations = 0;
+        at.client->stage = CLIENT_GONE;
+        return;
+    case RING_CANCEL:
+        return; /* the poll's own event follows */
+    case RING_ACCEPT:
+    case RING_NAME:
+    case RING_WAKE:
+    case RING_OPERATIONS:
+        ASSERT(event->operation == RING_CLOSE); /* never asked for */
+    }
+    settle(&at);
+}
+
+bool client_start(struct clients *clients, uint32_t group, uint32_t index,
+                  const struct sockaddr_in6 *source)
+{
+    struct place at = place_at(clients, group, clients->groups[group].started);
+    struct work *work = work_need(&at);
+
+    if (!work) {
+        return false;
+    }
+    at.group->started++;
+    at.group->has_queued = true;
+    at.client->stage = CLIENT_CONNECT;
+    at.client->operations = OPERATION_CONNECT;
+    work->index = index;
+    work->source = *source;
+    work->started_ns = client_clock();
+    counter_add(&clients->counts.started, 1);
+    counter_add(&clients->counts.in_flight, 1);
+    connector_open(at.group->ring, at.number, GENERATION,
+                   source->sin6_family == 0 ? NULL : &work->source, &clients->target->address,
+                   true);
+    return true;
+}
+
+void client_expire(struct clients *clients, uint64_t now_ns)
+{
+    static const enum outcome outcomes[CLIENT_OPEN] = {
+        [CLIENT_CONNECT] = OUTCOME_CONNECT_TIMEOUT,
+        [CLIENT_TLS] = OUTCOME_TLS_TIMEOUT,
+        [CLIENT_UPGRADE] = OUTCOME_UPGRADE_TIMEOUT,
+    };
+
+    for (uint32_t i = 0; i < clients->works.count_max; i++) {
+        if (!pool_is_taken(&clients->works, i)) {
+            continue;
+        }
+        const struct work *work = pool_at(&clients->works, i);
+        struct place at = place_at(clients, work->group, work->number);
+        if (at.client->stage < CLIENT_OPEN && now_ns > work->started_ns + clients->timeout_ns) {
+            end(&at, outcomes[at.client->stage]);
+            settle(&at);
+            at.group->has_queued = true;
+        }
+    }
+}
+
+void client_leave(struct clients *clients, uint32_t group, uint32_t number)
+{
+    static const uint8_t normal[2] = {WS_CLOSE_NORMAL >> 8, WS_CLOSE_NORMAL & 0xff};
+    struct place at = place_at(clients, group, number);
+
+    if (at.client->stage == CLIENT_NONE) {
+        at.client->stage = CLIENT_GONE; /* never started */
+        return;
+    }
+    if (at.client->stage >= CLIENT_CLOSING) {
+        return;
+    }
+    if (at.client->stage == CLIENT_OPEN) {
+        (void)queue_control(&at, WS_CLOSE, slice_from(normal, sizeof(normal)));
+    }
+    begin_closing(&at);
+    settle(&at);
+    at.group->has_queued = true;
+}

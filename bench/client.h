@@ -1,0 +1,117 @@
+/*
+ * client.h - the life of one client: connect, TLS, upgrade, then idle, answering pings.
+ *
+ * An idle client is its place in two arrays, 24 bytes and its TLS state, and an armed poll;
+ * whatever it needs while busy is a struct work from its thread's pool. All calls from the worker's
+ * thread.
+ */
+#pragma once
+
+#include "base/pool.h"
+#include "bench/histogram.h"
+#include "bench/outcome.h"
+#include "bench/target.h"
+#include "io/ring.h"
+#include "tls/client.h"
+#include "ws/frame.h"
+
+enum client_stage {
+    CLIENT_NONE,
+    CLIENT_CONNECT,
+    CLIENT_TLS,
+    CLIENT_UPGRADE,
+    CLIENT_OPEN,
+    CLIENT_CLOSING, /* counted already; waits for its operations */
+    CLIENT_GONE,
+};
+
+struct client {
+    struct ws_reader reader;
+    uint32_t work;      /* number in the worker's pool + 1; 0: none, idle */
+    uint8_t stage;      /* enum client_stage */
+    uint8_t operations; /* in flight on the ring */
+    uint8_t poll_cancelled;
+    uint8_t control_open; /* the work holds the beginning of a control frame */
+};
+static_assert(sizeof(struct client) == 24, "one per connection");
+
+#define WORK_OUTPUT_SIZE   20480 /* the largest request (16 KB) in its record, and a Finished */
+#define WORK_INPUT_SIZE    (TLS_RECORD_SIZE_MAX + CLIENT_BUFFER_SIZE)
+#define WORK_TEXT_SIZE     4096 /* the answer's head */
+#define CLIENT_BUFFER_SIZE 4096
+
+struct work {
+    uint64_t started_ns;
+    uint64_t connected_ns;
+    uint64_t secured_ns;
+    uint32_t handshake; /* NONE when there is none */
+    uint32_t group;     /* whose work it is */
+    uint32_t number;
+    uint32_t index; /* of the connection among all: chooses its token */
+    uint32_t input_size;
+    uint32_t output_size;
+    uint32_t sending; /* bytes of output that the ring has */
+    uint32_t text_size;
+    struct sockaddr_in6 source;
+    char key[REQUEST_KEY_SIZE];
+    uint8_t control[WS_CONTROL_SIZE_MAX + 3];
+    uint32_t control_size;
+    uint8_t output[WORK_OUTPUT_SIZE];
+    uint8_t text[WORK_TEXT_SIZE];
+    uint8_t input[WORK_INPUT_SIZE];
+};
+
+/* A ring and the clients whose sockets it holds, by number. */
+struct group {
+    struct ring *ring;
+    struct client *clients;
+    uint8_t *states; /* TLS states of state_size each */
+    uint32_t client_count;
+    uint32_t started;
+    bool has_queued; /* operations may wait for ring_wait to submit them */
+};
+
+enum latency_step {
+    LATENCY_CONNECT,
+    LATENCY_TLS,
+    LATENCY_UPGRADE,
+    LATENCY_TOTAL,
+    LATENCY_STEPS
+};
+
+#define HTTP_STATUS_MAX 599
+#define CLOSE_CODE_MAX  4999
+
+/* What the clients of one thread share. */
+struct clients {
+    const struct target *target;
+    const char *const *headers;
+    uint32_t header_count;
+    const struct tokens *tokens;
+    struct tls_client *tls;
+    uint32_t state_size;
+    struct pool works;
+    struct group *groups;
+    uint32_t group_count;
+    uint64_t timeout_ns;
+    struct load_counts counts;
+    struct histogram latency[LATENCY_STEPS];
+    uint32_t http_statuses[HTTP_STATUS_MAX + 1];
+    uint32_t close_codes[CLOSE_CODE_MAX + 1];
+    int tls_error; /* the library's number or alert of the last failed handshake */
+};
+
+MUST_CHECK uint64_t client_clock(void); /* CLOCK_MONOTONIC, ns */
+
+/* Starts the group's next client. source: family 0 for the kernel's choice. False when every struct
+ * work is in use. */
+MUST_CHECK bool client_start(struct clients *clients, uint32_t group, uint32_t index,
+                             const struct sockaddr_in6 *source);
+void client_handle(struct clients *clients, uint32_t group, const struct ring_event *event,
+                   uint8_t *buffer);
+
+/* Gives up what was started more than timeout_ns ago and is not open. */
+void client_expire(struct clients *clients, uint64_t now_ns);
+
+/* Sends a close frame when it can, and closes. False when there is nothing left to do. */
+void client_leave(struct clients *clients, uint32_t group, uint32_t number);

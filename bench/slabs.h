@@ -1,0 +1,55 @@
+/*
+ * slabs.h - kernel memory by slab cache, from /proc/slabinfo: what grew, and what one connection's
+ * end has of it.
+ */
+#pragma once
+
+#include "base/bytes.h"
+
+#define SLABS_MAX      512
+#define SLAB_NAME_SIZE 32
+
+struct slab {
+    char name[SLAB_NAME_SIZE];
+    uint64_t objects; /* in use */
+    uint64_t bytes;   /* whole pages of the cache */
+};
+
+struct slabs {
+    struct slab items[SLABS_MAX];
+    uint32_t count;
+};
+
+/* Returns 0, or -errno: the file is root's. */
+MUST_CHECK int slabs_read(struct slabs *slabs);
+
+/* Parses the file's text, for slabs_read and the tests. Lines that make no sense are skipped. */
+void slabs_parse(struct slabs *slabs, const char *text);
+
+/*
+ * Waits until freed sockets have gone from the count: their memory is given back after an RCU grace
+ * period. At most 3 s. Leaves the last reading in slabs.
+ */
+MUST_CHECK int slabs_read_settled(struct slabs *slabs);
+
+#define GROWTHS_MAX 24
+
+/* A cache that grew with the connections: at least one object for each four of them. */
+struct slab_growth {
+    char name[SLAB_NAME_SIZE];
+    double objects; /* per connection */
+    double bytes;   /* pages, per connection */
+};
+
+struct slab_growths {
+    struct slab_growth items[GROWTHS_MAX]; /* the largest first */
+    uint32_t count;
+    double bytes;     /* their sum, per connection */
+    double bytes_all; /* every cache's change, also what has nothing to do with us */
+};
+
+void slabs_compare(struct slab_growths *growths, const struct slabs *before,
+                   const struct slabs *after, uint32_t connections);
+
+/* 0 when the cache is not among them. */
+MUST_CHECK double slabs_growth_of(const struct slab_growths *growths, const char *name);

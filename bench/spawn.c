@@ -1,0 +1,313 @@
+#include "bench/spawn.h"
+
+#include "bench/scrape.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ARGUMENTS_MAX   128
+#define READY_TURNS     600 /* of TURN_NS: 60 s, a million connections' tables take a while */
+#define STOP_TURNS      200
+#define TURN_NS         100000000L
+#define LOG_TAIL_SIZE   1200
+#define TOKENS_SIZE_MAX (64u << 20)
+
+static void pause_turn(void)
+{
+    const struct timespec turn = {.tv_nsec = TURN_NS};
+
+    (void)nanosleep(&turn, NULL);
+}
+
+/* A port that nobody has at this moment. */
+static uint16_t free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    uint16_t port = 0;
+
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+        getsockname(fd, (struct sockaddr *)&address, &size) == 0) {
+        port = ntohs(address.sin_port);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return port;
+}
+
+/* Next to this program if it is there, else by PATH. */
+static void find_program(struct spawn *spawn, const char *given)
+{
+    char self[sizeof(spawn->program) - sizeof("limpet")];
+    ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    (void)snprintf(spawn->program, sizeof(spawn->program), "%s", given ? given : "limpet");
+    if (given || size <= 0) {
+        return;
+    }
+    self[size] = '\0';
+    char *name = strrchr(self, '/');
+    ASSERT(name);
+    name[1] = '\0';
+    char *joined = NULL;
+    if (asprintf(&joined, "%slimpet", self) > 0) {
+        if (access(joined, X_OK) == 0) {
+            (void)snprintf(spawn->program, sizeof(spawn->program), "%s", joined);
+        }
+        free(joined);
+    }
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+/* In the child: output_fd becomes standard output, error_fd standard error. */
+static _Noreturn void run(char *const *arguments, int output_fd, int error_fd)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* it does not outlive us */
+    (void)setpgid(0, 0);                    /* Ctrl-C is for us: we stop it */
+    if (dup2(output_fd, STDOUT_FILENO) >= 0 && dup2(error_fd, STDERR_FILENO) >= 0) {
+        (void)execvp(arguments[0], arguments);
+    }
+    dprintf(error_fd, "%s: cannot be run, errno %d\n", arguments[0], errno);
+    _exit(127);
+}
+
+static void log_path(const struct spawn *spawn, char *path, size_t size)
+{
+    (void)snprintf(path, size, "%s/server.log", spawn->folder);
+}
+
+/* Appends the end of the server's log to a message. */
+static void append_log(const struct spawn *spawn, char *message, size_t message_size)
+{
+    char path[128];
+    char tail[LOG_TAIL_SIZE + 1];
+
+    log_path(spawn, path, sizeof(path));
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        return;
+    }
+    if (fseek(file, -LOG_TAIL_SIZE, SEEK_END) != 0) {
+        rewind(file);
+    }
+    size_t size = fread(tail, 1, LOG_TAIL_SIZE, file);
+    tail[size] = '\0';
+    (void)fclose(file);
+    size_t used = strlen(message);
+    (void)snprintf(message + used, message_size - used, "\n%s", tail);
+}
+
+static int wait_ready(struct spawn *spawn, char *message, size_t message_size)
+{
+    for (uint32_t i = 0; i < READY_TURNS; i++) {
+        int status;
+        if (waitpid(spawn->pid, &status, WNOHANG) == spawn->pid) {
+            spawn->pid = 0;
+            (void)snprintf(message, message_size, "%s ended with status %d:", spawn->program,
+                           WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+            append_log(spawn, message, message_size);
+            return -1;
+        }
+        if (scrape_get(&spawn->admin, "/health/ready", NULL) == 200) {
+            return 0;
+        }
+        pause_turn();
+    }
+    (void)snprintf(message, message_size, "%s was not ready within a minute:", spawn->program);
+    append_log(spawn, message, message_size);
+    return -1;
+}
+
+struct arguments {
+    char *words[ARGUMENTS_MAX];
+    uint32_t count;
+    char text[8][64];
+};
+
+static void add(struct arguments *arguments, const char *word)
+{
+    /* execvp changes none of them; its type is older than const. */
+    const union {
+        const char *given;
+        char *taken;
+    } either = {.given = word};
+
+    ASSERT(arguments->count < ARGUMENTS_MAX - 1);
+    arguments->words[arguments->count++] = either.taken;
+}
+
+static void add_server_words(struct arguments *arguments, const struct spawn *spawn,
+                             const struct bench_options *options, uint16_t port)
+{
+    (void)snprintf(arguments->text[0], 64, "127.0.0.1:%u", (unsigned)port);
+    (void)snprintf(arguments->text[1], 64, "%u", spawn->shards);
+    (void)snprintf(arguments->text[2], 64, "127.0.0.1:%u", (unsigned)ntohs(spawn->admin.sin6_port));
+    /* Some more than are held: those that come while others are being closed. */
+    (void)snprintf(arguments->text[3], 64, "%u",
+                   options->connections + options->connections / 50 + 1000);
+    const char *const words[] = {spawn->program,
+                                 "serve",
+                                 "--state",
+                                 spawn->folder,
+                                 "--listen",
+                                 arguments->text[0],
+                                 "--shards",
+                                 arguments->text[1],
+                                 "--admin.listen",
+                                 arguments->text[2],
+                                 "--limits.connections-max",
+                                 arguments->text[3]};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        add(arguments, words[i]);
+    }
+    for (uint32_t i = 0; i < options->server_option_count; i++) {
+        add(arguments, options->server_options[i]);
+    }
+}
+
+int spawn_start(struct spawn *spawn, const struct bench_options *options, uint32_t shards,
+                char *message, size_t message_size)
+{
+    struct arguments arguments = {0};
+    char path[128];
+    const char *temporary = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): before any thread
+    uint16_t port = free_port();
+    const struct sockaddr_in admin = {.sin_family = AF_INET,
+                                      .sin_port = htons(free_port()),
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    *spawn = (struct spawn){.shards = shards};
+    memcpy(&spawn->admin, &admin, sizeof(admin));
+    if (options->server_option_count > ARGUMENTS_MAX - 20) {
+        (void)snprintf(message, message_size, "too many server options");
+        return -1;
+    }
+    (void)snprintf(spawn->folder, sizeof(spawn->folder), "%.40s/limpet-bench-XXXXXX",
+                   temporary ? temporary : "/tmp");
+    if (!mkdtemp(spawn->folder)) {
+        (void)snprintf(message, message_size, "%s: no folder can be made there (errno %d)",
+                       spawn->folder, errno);
+        spawn->folder[0] = '\0';
+        return -1;
+    }
+    find_program(spawn, options->limpet_path);
+    (void)snprintf(spawn->url, sizeof(spawn->url), "wss://127.0.0.1:%u/", (unsigned)port);
+    add_server_words(&arguments, spawn, options, port);
+    log_path(spawn, path, sizeof(path));
+    int log_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_TRUNC, 0600);
+    spawn->pid = log_fd < 0 ? -1 : fork();
+    if (spawn->pid == 0) {
+        run(arguments.words, log_fd, log_fd);
+    }
+    if (log_fd >= 0) {
+        (void)close(log_fd);
+    }
+    if (spawn->pid < 0) {
+        spawn->pid = 0;
+        (void)snprintf(message, message_size, "no process for the server (errno %d)", errno);
+        return -1;
+    }
+    return wait_ready(spawn, message, message_size);
+}
+
+/* --- tokens ----------------------------------------------------------------------------------- */
+
+static char *read_pipe(int fd)
+{
+    size_t room = 65536;
+    size_t size = 0;
+    char *text = malloc(room);
+
+    while (text) {
+        ssize_t taken = read(fd, text + size, room - size - 1);
+        if (taken <= 0) {
+            text[size] = '\0';
+            break;
+        }
+        size += (size_t)taken;
+        if (room - size < 4096) {
+            room *= 2;
+            char *larger = room > TOKENS_SIZE_MAX ? NULL : realloc(text, room);
+            if (!larger) {
+                free(text);
+            }
+            text = larger;
+        }
+    }
+    return text;
+}
+
+int spawn_tokens(const struct spawn *spawn, uint32_t count, struct tokens *tokens, char *message,
+                 size_t message_size)
+{
+    struct arguments arguments = {0};
+    int channel[2];
+    int status = -1;
+
+    (void)snprintf(arguments.text[0], 64, "%u", count);
+    const char *const words[] = {spawn->program, "token", "--state",    spawn->folder,
+                                 "--sub",        "bench", "--channels", "bench",
+                                 "--ttl",        "24h",   "--count",    arguments.text[0]};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        add(&arguments, words[i]);
+    }
+    if (pipe2(channel, O_CLOEXEC) != 0) {
+        (void)snprintf(message, message_size, "no pipe (errno %d)", errno);
+        return -1;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        run(arguments.words, channel[1], STDERR_FILENO);
+    }
+    (void)close(channel[1]);
+    char *text = read_pipe(channel[0]);
+    (void)close(channel[0]);
+    if (pid > 0) {
+        (void)waitpid(pid, &status, 0);
+    }
+    if (!text || status != 0 || tokens_index(tokens, text) != 0 || tokens->count != count) {
+        (void)snprintf(message, message_size, "`%s token` made no tokens", spawn->program);
+        return -1;
+    }
+    return 0;
+}
+
+/* --- stopping --------------------------------------------------------------------------------- */
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+void spawn_stop(struct spawn *spawn)
+{
+    if (spawn->pid > 0) {
+        (void)kill(spawn->pid, SIGTERM);
+        uint32_t turns = 0;
+        while (waitpid(spawn->pid, NULL, WNOHANG) == 0) {
+            if (turns++ == STOP_TURNS) {
+                (void)kill(spawn->pid, SIGKILL);
+            }
+            pause_turn();
+        }
+        spawn->pid = 0;
+    }
+    if (spawn->folder[0] != '\0') {
+        (void)nftw(spawn->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        spawn->folder[0] = '\0';
+    }
+}

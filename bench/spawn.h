@@ -1,0 +1,30 @@
+/*
+ * spawn.h - starts and stops a Limpet of its own: free ports, a fresh state folder, shards enough.
+ */
+#pragma once
+
+#include "bench/options.h"
+#include "bench/target.h"
+
+#include <sys/types.h>
+
+struct spawn {
+    pid_t pid;
+    char folder[64]; /* its state and log; removed by spawn_stop */
+    char program[4096];
+    char url[64];
+    uint32_t shards;
+    struct sockaddr_in6 admin;
+};
+
+/* Starts the server and waits until it is ready. Returns 0, or -1 with a message that ends with
+ * what the server said last. */
+MUST_CHECK int spawn_start(struct spawn *spawn, const struct bench_options *options,
+                           uint32_t shards, char *message, size_t message_size);
+
+/* Makes count tokens for it. Returns 0, or -1 with a message. */
+MUST_CHECK int spawn_tokens(const struct spawn *spawn, uint32_t count, struct tokens *tokens,
+                            char *message, size_t message_size);
+
+/* Ends the server (SIGTERM; SIGKILL after 20 s) and removes its folder. */
+void spawn_stop(struct spawn *spawn);

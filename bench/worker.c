@@ -1,0 +1,396 @@
+#include "bench/worker.h"
+
+#include "io/connector.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define EVENTS_MAX       256
+#define STARTS_PER_TURN  32 /* so that answers are not kept waiting by new connections */
+#define LEAVES_PER_TURN  256
+#define BUFFERS_PER_RING 64
+#define WORKS_SPARE      2048 /* for pongs and partial records, besides handshakes */
+#define EXPIRE_NS        100000000u
+#define IDLE_MS          100
+#define LEAVE_NS         5000000000u /* then what still waits is left to the kernel */
+
+struct worker {
+    struct load *load;
+    uint32_t first; /* index of its first connection */
+    uint32_t quota;
+    uint32_t in_flight_max;
+    double rate; /* per second; 0: no bound */
+    struct clients clients;
+    struct pollfd *waits; /* one a group */
+    uint64_t start_ns;
+    uint64_t expired_ns;
+    uint64_t leave_ns;
+    uint32_t started;
+    uint32_t group_next;
+    uint32_t leave_group;
+    uint32_t leave_number;
+    char *message; /* the starter's, until ready is posted */
+    size_t message_size;
+    bool failed;
+    sem_t ready;
+    pthread_t thread;
+};
+
+uint32_t worker_client_size(const struct bench_options *options)
+{
+    return (uint32_t)sizeof(struct client) +
+           tls_class_size(tls_class_of(options->version, options->suite));
+}
+
+uint32_t worker_work_size(void)
+{
+    return (uint32_t)sizeof(struct work);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+/* Address space now, memory as clients come. */
+static void *reserve(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static bool open_group(struct worker *worker, struct group *group, uint32_t client_count)
+{
+    int error = 0;
+    const struct ring_options options = {.sockets_max = client_count,
+                                         .buffer_count = BUFFERS_PER_RING,
+                                         .buffer_size = CLIENT_BUFFER_SIZE};
+
+    group->client_count = client_count;
+    group->ring = ring_open(&options, &error, worker->message, worker->message_size);
+    if (!group->ring || connector_check(group->ring, worker->message, worker->message_size) != 0) {
+        return false;
+    }
+    group->clients = reserve(client_count * sizeof(struct client));
+    group->states = reserve((size_t)client_count * worker->clients.state_size);
+    if (!group->clients || !group->states) {
+        (void)snprintf(worker->message, worker->message_size, "no address space for clients");
+        return false;
+    }
+    return true;
+}
+
+static bool open_groups(struct worker *worker)
+{
+    struct clients *clients = &worker->clients;
+    const struct plan *plan = worker->load->plan;
+    uint32_t left = worker->quota;
+
+    clients->group_count = plan->rings / worker->load->options->threads;
+    clients->groups = calloc(clients->group_count, sizeof(struct group));
+    worker->waits = calloc(clients->group_count, sizeof(struct pollfd));
+    if (!clients->groups || !worker->waits) {
+        (void)snprintf(worker->message, worker->message_size, "out of memory");
+        return false;
+    }
+    for (uint32_t i = 0; i < clients->group_count; i++) {
+        uint32_t rest = clients->group_count - i;
+        uint32_t count = (left + rest - 1) / rest;
+        if (!open_group(worker, &clients->groups[i], count == 0 ? 1 : count)) {
+            return false;
+        }
+        left -= count;
+        worker->waits[i] =
+            (struct pollfd){.fd = ring_fd(clients->groups[i].ring), .events = POLLIN};
+    }
+    return true;
+}
+
+static bool open_all(struct worker *worker)
+{
+    struct clients *clients = &worker->clients;
+    const struct bench_options *options = worker->load->options;
+    const struct tls_client_options tls = {
+        .host_name = clients->target->is_name ? clients->target->host : NULL,
+        .handshakes_max = worker->in_flight_max,
+        .version = options->version,
+        .suite = options->suite,
+    };
+
+    if (pool_open(&clients->works, POOL_SECRET, sizeof(struct work),
+                  worker->in_flight_max + WORKS_SPARE) != 0) {
+        (void)snprintf(worker->message, worker->message_size, "no memory for handshakes");
+        return false;
+    }
+    clients->tls = tls_client_open(&tls, worker->message, worker->message_size);
+    return clients->tls && open_groups(worker);
+}
+
+/* --- turns ------------------------------------------------------------------------------------ */
+
+static enum load_phase phase_of(const struct worker *worker)
+{
+    return (enum load_phase)counter_read(&worker->load->phase);
+}
+
+/* Connections that may start now by the rate. */
+static uint32_t allowance(const struct worker *worker, uint64_t now)
+{
+    if (worker->rate == 0) {
+        return STARTS_PER_TURN;
+    }
+    double due = (double)(now - worker->start_ns) / 1e9 * worker->rate;
+    if (due <= worker->started) {
+        return 0;
+    }
+    double behind = due - worker->started;
+    return behind > STARTS_PER_TURN ? STARTS_PER_TURN : (uint32_t)behind;
+}
+
+static void choose_source(const struct worker *worker, uint32_t index, struct sockaddr_in6 *source)
+{
+    const struct bench_options *options = worker->load->options;
+    uint32_t count = worker->load->plan->source_count;
+
+    if (count == 0) {
+        *source = (struct sockaddr_in6){0};
+    } else if (options->source_count > 0) {
+        *source = options->sources[index % count];
+    } else {
+        plan_loopback_source(index % count, source);
+    }
+}
+
+/* Groups are filled one after the other: the others have only pings to answer. */
+static void start_some(struct worker *worker, uint64_t now)
+{
+    struct clients *clients = &worker->clients;
+    uint32_t allowed = allowance(worker, now);
+
+    while (allowed-- > 0 && worker->started < worker->quota &&
+           counter_read(&clients->counts.in_flight) < worker->in_flight_max) {
+        struct sockaddr_in6 source;
+        const struct group *group = &clients->groups[worker->group_next];
+        if (group->started == group->client_count) {
+            worker->group_next++;
+            continue;
+        }
+        choose_source(worker, worker->first + worker->started, &source);
+        if (!client_start(clients, worker->group_next, worker->first + worker->started, &source)) {
+            return;
+        }
+        worker->started++;
+    }
+}
+
+/* True when every client has been told to go. */
+static bool leave_some(struct worker *worker)
+{
+    struct clients *clients = &worker->clients;
+
+    for (uint32_t i = 0; i < LEAVES_PER_TURN && worker->leave_group < clients->group_count; i++) {
+        const struct group *group = &clients->groups[worker->leave_group];
+        if (worker->leave_number == group->client_count) {
+            worker->leave_group++;
+            worker->leave_number = 0;
+            continue;
+        }
+        if (clients->works.count == clients->works.count_max) {
+            return false; /* until some have gone */
+        }
+        client_leave(clients, worker->leave_group, worker->leave_number++);
+    }
+    return worker->leave_group == clients->group_count;
+}
+
+static bool all_gone(const struct clients *clients)
+{
+    for (uint32_t g = 0; g < clients->group_count; g++) {
+        for (uint32_t i = 0; i < clients->groups[g].client_count; i++) {
+            if (clients->groups[g].clients[i].stage != CLIENT_GONE) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static int wait_ms(const struct worker *worker, uint64_t now)
+{
+    const struct clients *clients = &worker->clients;
+
+    if (phase_of(worker) == LOAD_CLOSE) {
+        return worker->leave_group < clients->group_count ? 0 : 1;
+    }
+    if (phase_of(worker) == LOAD_RAMP && worker->started < worker->quota &&
+        counter_read(&clients->counts.in_flight) < worker->in_flight_max) {
+        return allowance(worker, now) > 0 ? 0 : 1;
+    }
+    return IDLE_MS;
+}
+
+/* A ring's descriptor is readable when it has completions, or deferred work that makes some. */
+static void serve(struct worker *worker, uint64_t now)
+{
+    static _Thread_local struct ring_event events[EVENTS_MAX];
+    struct clients *clients = &worker->clients;
+    int timeout_ms = wait_ms(worker, now);
+
+    for (uint32_t i = 0; i < clients->group_count; i++) {
+        timeout_ms = clients->groups[i].has_queued ? 0 : timeout_ms;
+    }
+    (void)poll(worker->waits, clients->group_count, timeout_ms);
+    for (uint32_t g = 0; g < clients->group_count; g++) {
+        struct group *group = &clients->groups[g];
+        if (!group->has_queued && worker->waits[g].revents == 0) {
+            continue;
+        }
+        uint32_t count = ring_wait(group->ring, 0, events, EVENTS_MAX, &now);
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t buffer = events[i].buffer;
+            client_handle(clients, g, &events[i],
+                          buffer == NONE ? NULL : ring_buffer_at(group->ring, buffer));
+            if (buffer != NONE) {
+                ring_buffer_give(group->ring, buffer);
+            }
+        }
+        group->has_queued = count > 0; /* handlers queue */
+    }
+}
+
+/* False when the worker is done. */
+static bool turn(struct worker *worker)
+{
+    uint64_t now = client_clock();
+
+    switch (phase_of(worker)) {
+    case LOAD_RAMP:
+        start_some(worker, now);
+        break;
+    case LOAD_HOLD:
+        break;
+    case LOAD_CLOSE:
+        worker->leave_ns = worker->leave_ns == 0 ? now : worker->leave_ns;
+        if (leave_some(worker) &&
+            (all_gone(&worker->clients) || now - worker->leave_ns > LEAVE_NS)) {
+            return false;
+        }
+        worker->leave_ns =
+            worker->leave_group < worker->clients.group_count ? now : worker->leave_ns;
+        break;
+    }
+    if (now - worker->expired_ns > EXPIRE_NS) {
+        worker->expired_ns = now;
+        client_expire(&worker->clients, now);
+    }
+    serve(worker, now);
+    return true;
+}
+
+static void close_all(struct worker *worker)
+{
+    struct clients *clients = &worker->clients;
+
+    for (uint32_t i = 0; clients->groups && i < clients->group_count; i++) {
+        struct group *group = &clients->groups[i];
+        if (group->ring) {
+            ring_close(group->ring);
+        }
+        if (group->clients) {
+            (void)munmap(group->clients, group->client_count * sizeof(struct client));
+        }
+        if (group->states) {
+            (void)munmap(group->states, (size_t)group->client_count * clients->state_size);
+        }
+    }
+    if (clients->tls) {
+        tls_client_close(clients->tls);
+    }
+    if (clients->works.slab) {
+        pool_close(&clients->works);
+    }
+    free(clients->groups);
+    free(worker->waits);
+}
+
+static void *run(void *argument)
+{
+    struct worker *worker = argument;
+
+    worker->failed = !open_all(worker);
+    bool failed = worker->failed;
+    worker->start_ns = client_clock();
+    ASSERT(sem_post(&worker->ready) == 0); /* the message is the starter's again */
+    while (!failed && turn(worker)) {
+    }
+    close_all(worker);
+    return NULL;
+}
+
+struct worker *worker_start(struct load *load, uint32_t index, char *message, size_t message_size)
+{
+    const struct bench_options *options = load->options;
+    uint64_t total = options->connections;
+    struct worker *worker = calloc(1, sizeof(*worker));
+
+    ASSERT(index < options->threads);
+    if (!worker) {
+        (void)snprintf(message, message_size, "out of memory");
+        return NULL;
+    }
+    worker->load = load;
+    worker->first = (uint32_t)(total * index / options->threads);
+    worker->quota = (uint32_t)(total * (index + 1) / options->threads) - worker->first;
+    worker->in_flight_max = options->in_flight_max / options->threads;
+    worker->rate = (double)options->rate / options->threads;
+    worker->message = message;
+    worker->message_size = message_size;
+    worker->clients = (struct clients){
+        .target = load->target,
+        .headers = options->headers,
+        .header_count = options->header_count,
+        .tokens = load->tokens,
+        .state_size = tls_class_size(tls_class_of(options->version, options->suite)),
+        .timeout_ns = (uint64_t)options->timeout_ms * 1000000u,
+    };
+    ASSERT(sem_init(&worker->ready, 0, 0) == 0);
+    if (pthread_create(&worker->thread, NULL, run, worker) != 0) {
+        (void)snprintf(message, message_size, "no thread: raise RLIMIT_NPROC or pid_max");
+        free(worker);
+        return NULL;
+    }
+    while (sem_wait(&worker->ready) != 0) {
+        ASSERT(errno == EINTR);
+    }
+    if (worker->failed) {
+        ASSERT(pthread_join(worker->thread, NULL) == 0);
+        free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+const struct load_counts *worker_counts(const struct worker *worker)
+{
+    return &worker->clients.counts;
+}
+
+uint32_t worker_quota(const struct worker *worker)
+{
+    return worker->quota;
+}
+
+const struct clients *worker_join(struct worker *worker)
+{
+    ASSERT(phase_of(worker) == LOAD_CLOSE);
+    ASSERT(pthread_join(worker->thread, NULL) == 0);
+    return &worker->clients;
+}
+
+void worker_free(struct worker *worker)
+{
+    (void)sem_destroy(&worker->ready);
+    free(worker);
+}

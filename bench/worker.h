@@ -1,0 +1,43 @@
+/*
+ * worker.h - a thread with several rings full of clients: opens them at its pace, holds them, lets
+ * go.
+ */
+#pragma once
+
+#include "bench/client.h"
+#include "bench/options.h"
+#include "bench/plan.h"
+
+enum load_phase {
+    LOAD_RAMP,
+    LOAD_HOLD,
+    LOAD_CLOSE
+};
+
+/* What all workers share; phase is set by the main thread alone. */
+struct load {
+    const struct bench_options *options;
+    const struct target *target;
+    const struct tokens *tokens;
+    const struct plan *plan;
+    struct counter phase; /* enum load_phase */
+};
+
+struct worker;
+
+/* User memory of one idle client, and of one under way, for the plan. */
+MUST_CHECK uint32_t worker_client_size(const struct bench_options *options);
+MUST_CHECK uint32_t worker_work_size(void);
+
+/* Starts worker `index` of options->threads; it begins at once. NULL with a message. */
+MUST_CHECK struct worker *worker_start(struct load *load, uint32_t index, char *message,
+                                       size_t message_size);
+
+/* Any time. */
+MUST_CHECK const struct load_counts *worker_counts(const struct worker *worker);
+MUST_CHECK uint32_t worker_quota(const struct worker *worker);
+
+/* Waits for the worker's end (LOAD_CLOSE must be set); its clients' figures stay until worker_free.
+ */
+MUST_CHECK const struct clients *worker_join(struct worker *worker);
+void worker_free(struct worker *worker);
