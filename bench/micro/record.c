@@ -2,7 +2,7 @@
  * What sealing and opening one record costs, as minimum, median and maximum nanoseconds of ROUNDS
  * rounds: hot, with one state that stays in the cache, and cold, over STATES states in random
  * order, as a tick meets its connections, without and with prefetching them AHEAD states ahead. At
- * the end what a KeyUpdate costs.
+ * the end what a KeyUpdate costs. CPU time of the thread.
  */
 #include "tls/record.h"
 

@@ -99,6 +99,13 @@ static void receive_fatal(struct pair *pair)
     assert_int_equal(tls_seal_alert(&pair->ours.state, ALERT_CLOSE_NOTIFY, pair->wire), 0);
 }
 
+static void send_fatal(struct pair *pair)
+{
+    assert_true(tls_seal_alert(&pair->ours.state, ALERT_INTERNAL_ERROR, pair->wire) > 0);
+    assert_int_equal(pair_receive(pair, DATA, "x", 1), TLS_ERROR);
+    assert_int_equal(tls_seal(&pair->ours.state, pair->wire, 1), 0);
+}
+
 static void receive_odd_alerts(struct pair *pair)
 {
     struct pair start = *pair;
@@ -128,6 +135,7 @@ static void test_alerts(void **unused)
     for_each_suite(receive_close);
     for_each_suite(send_close);
     for_each_suite(receive_fatal);
+    for_each_suite(send_fatal);
     for_each_suite(receive_odd_alerts);
 }
 

@@ -140,6 +140,9 @@ static void test_input_max(void **unused)
     assert_int_equal(hello.consumed, HELLO_INPUT_MAX - 2);
     add_padded(&input, tiny_max + 1, 1);
     assert_hello_refused(judge(&input), ALERT_DECODE_ERROR);
+    /* No header would fit any more: it is not waited for. */
+    input.size = tiny_max * 6;
+    assert_hello_refused(judge(&input), ALERT_DECODE_ERROR);
     /* A record that would end beyond it is refused by its header. */
     add_padded(&input, HELLO_SIZE_MAX, 5);
     assert_int_equal(input.size, HELLO_SIZE_MAX + 5 * 3277);
