@@ -179,13 +179,12 @@ static void run(struct client_handshake *handshake, struct slice record)
     }
 }
 
-/* The bytes that were taken. */
+/* Returns the bytes that were taken. */
 static size_t run_records(struct client_handshake *handshake, struct slice input)
 {
-    size_t consumed = 0;
+    struct slice rest = input;
     while (handshake->status == HANDSHAKE_MORE) {
         uint8_t alert = 0;
-        const struct slice rest = slice_from(input.data + consumed, input.size - consumed);
         const size_t size = wire_frame(rest, &alert);
         if (alert) {
             exchange_refuse(&handshake->exchange, alert, &handshake->failure);
@@ -195,9 +194,9 @@ static size_t run_records(struct client_handshake *handshake, struct slice input
             break;
         }
         run(handshake, slice_from(rest.data, size));
-        consumed += size;
+        rest = slice_from(rest.data + size, rest.size - size);
     }
-    return consumed;
+    return input.size - rest.size;
 }
 
 enum handshake_status client_handshake_feed(struct tls_client *client, uint32_t number,

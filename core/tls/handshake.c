@@ -201,14 +201,15 @@ enum handshake_status handshake_feed(struct tls_server *server, uint32_t number,
         ASSERT(handshake->status == HANDSHAKE_MORE);
         exchange_clear_output(&handshake->exchange);
     }
+    struct slice rest = slice_from(input, size);
     while (handshake->status == HANDSHAKE_MORE) {
-        const size_t taken = take_record(
-            server, handshake, slice_from(input + result->consumed, size - result->consumed));
+        const size_t taken = take_record(server, handshake, rest);
         if (taken == 0) {
             break;
         }
-        result->consumed += taken;
+        rest = slice_from(rest.data + taken, rest.size - taken);
     }
+    result->consumed = size - rest.size;
     handshake->is_reported = true;
     if (handshake->is_open) {
         result->output = slice_from(handshake->exchange.output, handshake->exchange.output_size);

@@ -30,7 +30,9 @@ static struct slice take(struct cursor *cursor, size_t size)
         size = cursor->rest.size;
     }
     const struct slice part = slice_from(cursor->rest.data, size);
-    cursor->rest = slice_from(cursor->rest.data + size, cursor->rest.size - size);
+    if (size > 0) {
+        cursor->rest = slice_from(cursor->rest.data + size, cursor->rest.size - size);
+    }
     return part;
 }
 
