@@ -19,7 +19,7 @@
 #define TOP        (WHEEL_LEVELS - 1)
 #define TOP_SLOTS  128U
 #define AHEAD_MAX  (127ULL << TOP * LEVEL_BITS)
-#define FALL_MAX 256 /* entries that one call moves: 0.1 ms when all are out of the cache */
+#define FALL_MAX   256 /* entries that one call moves: 0.1 ms when all are out of the cache */
 
 static_assert(WHEEL_SLOTS == 1 << LEVEL_BITS, "a slot is a byte of the tick");
 

@@ -366,6 +366,53 @@ static void test_model(void **state)
     close_wheel();
 }
 
+/* One call at a time between changes, so that most of them meet a slot that is half way down. */
+static void test_crowded_model(void **state)
+{
+    enum {
+        COUNT = 3000
+    };
+    static uint64_t deadlines[COUNT]; /* 0: not set */
+    uint64_t now_ms = START_MS;
+    uint32_t half_way = 0;
+
+    (void)state;
+    dice_seed(5);
+    memset(deadlines, 0, sizeof(deadlines));
+    open_wheel(COUNT, now_ms);
+    for (uint32_t round = 0; round < 200000; round++) {
+        uint32_t number = dice_roll(COUNT);
+        if (dice_roll(8) == 0) {
+            wheel_clear(&wheel, number);
+            deadlines[number] = 0;
+        } else if (deadlines[number] == 0 || dice_roll(4) == 0) {
+            deadlines[number] = now_ms + (dice_roll(2) == 0 ? 0 : 4000) + dice_roll(300);
+            wheel_set(&wheel, number, deadlines[number]);
+        }
+        if (dice_roll(16) == 0) {
+            now_ms += dice_roll(40);
+        }
+        number = wheel_expire(&wheel, now_ms);
+        if (number != NONE) {
+            assert_in_range(deadlines[number], 1, now_ms);
+            deadlines[number] = 0;
+        }
+        half_way += wheel.falling_head != 0;
+        if (round % 1000 == 0) {
+            wheel_check(&wheel);
+        }
+    }
+    assert_true(half_way > 100);
+    for (uint32_t number = expire(now_ms + 5000); number != NONE; number = expire(now_ms + 5000)) {
+        deadlines[number] = 0;
+    }
+    for (uint32_t number = 0; number < COUNT; number++) {
+        assert_int_equal(deadlines[number], 0);
+    }
+    assert_int_equal(wheel.count, 0);
+    close_wheel();
+}
+
 /* --- edges ------------------------------------------------------------------------------------ */
 
 static void test_trim(void **state)
@@ -440,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_model),
         cmocka_unit_test(test_trim),
         cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_crowded_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
