@@ -7,18 +7,14 @@
 
 #include "tls/alert.h"
 #include "tls/hello.h"
+#include "tls/wire.h"
 
-#define RECORD_HEADER_SIZE  5
 #define RECORD_BODY_MAX     16384
 #define MESSAGE_HEADER_SIZE 4
 
 static_assert(HELLO_SIZE_MAX <= RECORD_BODY_MAX, "joined, the hello is one record");
 static_assert(HELLO_INPUT_MAX >= HELLO_SIZE_MAX + RECORD_HEADER_SIZE, "the largest hello fits");
 
-enum content_type {
-    CONTENT_ALERT = 21,
-    CONTENT_HANDSHAKE = 22
-};
 enum message_type {
     MESSAGE_CLIENT_HELLO = 1
 };
@@ -51,10 +47,10 @@ static enum hello_status scan_header(const struct scan *scan, struct slice rest,
     if (scan->offset == 0 && type >= 'A' && type <= 'Z') {
         return HELLO_PLAIN_HTTP;
     }
-    if (type == CONTENT_ALERT) {
+    if (type == RECORD_ALERT) {
         return HELLO_PEER_ALERT;
     }
-    if (type != CONTENT_HANDSHAKE) {
+    if (type != RECORD_HANDSHAKE) {
         return refuse(hello, ALERT_UNEXPECTED_MESSAGE);
     }
     if (rest.size < RECORD_HEADER_SIZE) {
@@ -149,7 +145,7 @@ enum hello_status hello_read(const uint8_t *input, size_t size, struct hello *he
     uint8_t scratch[RECORD_HEADER_SIZE + HELLO_SIZE_MAX];
     uint8_t *record = joined != NULL ? joined : scratch;
     uint8_t *message = record + RECORD_HEADER_SIZE;
-    record[0] = CONTENT_HANDSHAKE;
+    record[0] = RECORD_HANDSHAKE;
     record[1] = 3;
     record[2] = 1;
     store_be16(record + 3, (uint16_t)hello->message_size);
@@ -162,7 +158,7 @@ enum hello_status hello_read(const uint8_t *input, size_t size, struct hello *he
 
 void plain_alert(uint8_t description, uint8_t out[PLAIN_ALERT_SIZE])
 {
-    static const uint8_t fatal[PLAIN_ALERT_SIZE] = {CONTENT_ALERT, 3, 3, 0, 2, 2, 0};
+    static const uint8_t fatal[PLAIN_ALERT_SIZE] = {RECORD_ALERT, 3, 3, 0, 2, 2, 0};
 
     memcpy(out, fatal, PLAIN_ALERT_SIZE);
     out[PLAIN_ALERT_SIZE - 1] = description;

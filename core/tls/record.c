@@ -5,13 +5,13 @@
 
 #include "tls/alert.h"
 #include "tls/keys.h"
+#include "tls/wire.h"
 
 #include <wolfssl/wolfcrypt/settings.h>
 
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/chacha20_poly1305.h>
 
-#define HEADER_SIZE         5
 #define EXPLICIT_NONCE_SIZE 8 /* 1.2 GCM */
 #define NONCE_SIZE          12
 #define TAG_SIZE            16
@@ -22,8 +22,9 @@
  * 24 at most: whatever is longer holds too much data anyway, and one limit makes one buffer size.
  */
 #define BODY_SIZE_MAX (TLS_DATA_SIZE_MAX + 256)
-static_assert(TLS_RECORD_SIZE_MAX == HEADER_SIZE + BODY_SIZE_MAX, "a whole record fits the buffer");
-static_assert(TLS_OVERHEAD_MAX >= HEADER_SIZE + EXPLICIT_NONCE_SIZE + TAG_SIZE, "1.2 GCM");
+static_assert(TLS_RECORD_SIZE_MAX == RECORD_HEADER_SIZE + BODY_SIZE_MAX,
+              "a whole record fits the buffer");
+static_assert(TLS_OVERHEAD_MAX >= RECORD_HEADER_SIZE + EXPLICIT_NONCE_SIZE + TAG_SIZE, "1.2 GCM");
 
 /*
  * AES-GCM's confidentiality wants at most 2^24.5 full records under one key (RFC 8446,
@@ -37,13 +38,6 @@ static_assert(TLS_OVERHEAD_MAX >= HEADER_SIZE + EXPLICIT_NONCE_SIZE + TAG_SIZE, 
  * reads until our answer arrives, hence the wider limit for those. */
 #define NOISE_MAX   32
 #define UPDATES_MAX 254
-
-enum content_type {
-    CONTENT_CHANGE_CIPHER_SPEC = 20,
-    CONTENT_ALERT = 21,
-    CONTENT_HANDSHAKE = 22,
-    CONTENT_DATA = 23,
-};
 
 enum message_type {
     MESSAGE_HELLO_REQUEST = 0,
@@ -83,13 +77,13 @@ static struct envelope make_envelope(const struct tls_state *state, enum keys_di
 
     memcpy(envelope.nonce, envelope.keys.iv, envelope.keys.iv_size);
     if (has_explicit_nonce(state)) {
-        memcpy(tail, record + HEADER_SIZE, EXPLICIT_NONCE_SIZE);
+        memcpy(tail, record + RECORD_HEADER_SIZE, EXPLICIT_NONCE_SIZE);
     } else {
         store_be64(tail, load_be64(tail) ^ sequence);
     }
     if (state->version == TLS_1_3) {
-        memcpy(envelope.aad, record, HEADER_SIZE);
-        envelope.aad_size = HEADER_SIZE;
+        memcpy(envelope.aad, record, RECORD_HEADER_SIZE);
+        envelope.aad_size = RECORD_HEADER_SIZE;
     } else {
         store_be64(envelope.aad, sequence);
         memcpy(envelope.aad + 8, record, 3);
@@ -152,11 +146,12 @@ static bool aead_open(uint8_t suite, const struct envelope *envelope, uint8_t *d
 
 size_t tls_headroom(const struct tls_state *state)
 {
-    return has_explicit_nonce(state) ? HEADER_SIZE + EXPLICIT_NONCE_SIZE : HEADER_SIZE;
+    return has_explicit_nonce(state) ? RECORD_HEADER_SIZE + EXPLICIT_NONCE_SIZE
+                                     : RECORD_HEADER_SIZE;
 }
 
 /* Seals what lies at out + tls_headroom; 0 at the sequence number's end. */
-static size_t seal_record(struct tls_state *state, enum content_type type, uint8_t *out,
+static size_t seal_record(struct tls_state *state, enum record_type type, uint8_t *out,
                           size_t data_size)
 {
     if (state->send_sequence == UINT64_MAX) {
@@ -166,14 +161,14 @@ static size_t seal_record(struct tls_state *state, enum content_type type, uint8
     uint8_t *data = out + headroom;
     out[0] = (uint8_t)type;
     if (state->version == TLS_1_3) {
-        out[0] = CONTENT_DATA;
+        out[0] = RECORD_DATA;
         data[data_size++] = (uint8_t)type;
     }
     out[1] = 3;
     out[2] = 3;
-    store_be16(out + 3, (uint16_t)(headroom - HEADER_SIZE + data_size + TAG_SIZE));
+    store_be16(out + 3, (uint16_t)(headroom - RECORD_HEADER_SIZE + data_size + TAG_SIZE));
     if (has_explicit_nonce(state)) {
-        store_be64(out + HEADER_SIZE, state->send_sequence);
+        store_be64(out + RECORD_HEADER_SIZE, state->send_sequence);
     }
     struct envelope envelope = make_envelope(state, KEYS_SEND, out, data_size);
     aead_seal(state->suite, &envelope, data, data_size);
@@ -194,7 +189,7 @@ size_t tls_seal(struct tls_state *state, uint8_t *out, size_t data_size)
     if (state->version == TLS_1_2 && state->send_sequence >= RECORDS_MAX_1_2) {
         return 0;
     }
-    return seal_record(state, CONTENT_DATA, out, data_size);
+    return seal_record(state, RECORD_DATA, out, data_size);
 }
 
 size_t tls_seal_update(struct tls_state *state, uint8_t *out)
@@ -208,10 +203,10 @@ size_t tls_seal_update(struct tls_state *state, uint8_t *out)
         /* Nothing to say any more. */
     } else if (state->version == TLS_1_2) {
         memcpy(data, decline, sizeof(decline));
-        size = seal_record(state, CONTENT_ALERT, out, sizeof(decline));
+        size = seal_record(state, RECORD_ALERT, out, sizeof(decline));
     } else {
         memcpy(data, update, sizeof(update));
-        size = seal_record(state, CONTENT_HANDSHAKE, out, sizeof(update));
+        size = seal_record(state, RECORD_HANDSHAKE, out, sizeof(update));
         keys_turn(state, KEYS_SEND);
         state->send_sequence = 0;
     }
@@ -228,7 +223,7 @@ size_t tls_seal_alert(struct tls_state *state, uint8_t description, uint8_t *out
     uint8_t *data = out + tls_headroom(state);
     data[0] = fatal ? LEVEL_FATAL : LEVEL_WARNING;
     data[1] = description;
-    size_t size = seal_record(state, CONTENT_ALERT, out, 2);
+    size_t size = seal_record(state, RECORD_ALERT, out, 2);
     state->send_closed = 1;
     state->update_due = 0;
     if (fatal) {
@@ -405,19 +400,19 @@ static enum tls_status open_content(struct tls_state *state, uint8_t type, struc
                                     struct tls_record *record)
 {
     /* Only handshake messages may be split, and nothing may come between the parts. */
-    if (state->fragment_size > 0 && type == CONTENT_DATA) {
+    if (state->fragment_size > 0 && type == RECORD_DATA) {
         return refuse(state, ALERT_UNEXPECTED_MESSAGE, record);
     }
-    if (type == CONTENT_DATA) {
+    if (type == RECORD_DATA) {
         return open_data(state, data, record);
     }
     if (data.size == 0) {
         return refuse(state, ALERT_UNEXPECTED_MESSAGE, record);
     }
-    if (type == CONTENT_ALERT) {
+    if (type == RECORD_ALERT) {
         return open_alert(state, data, record);
     }
-    if (type == CONTENT_HANDSHAKE) {
+    if (type == RECORD_HANDSHAKE) {
         return open_handshake(state, data, record);
     }
     return refuse(state, ALERT_UNEXPECTED_MESSAGE, record);
@@ -431,11 +426,11 @@ static enum tls_status check_header(struct tls_state *state, const uint8_t *head
 
     if (state->version == TLS_1_3) {
         /* In clear nothing may come any more; the version is only for middleboxes. */
-        if (type != CONTENT_DATA) {
+        if (type != RECORD_DATA) {
             return refuse(state, ALERT_UNEXPECTED_MESSAGE, record);
         }
     } else {
-        if (type < CONTENT_ALERT || type > CONTENT_DATA) {
+        if (type < RECORD_ALERT || type > RECORD_DATA) {
             return refuse(state, ALERT_UNEXPECTED_MESSAGE, record);
         }
         if (header[1] != 3 || header[2] != 3) {
@@ -467,20 +462,20 @@ static uint8_t take_inner_type(struct slice *data)
 enum tls_status tls_open(struct tls_state *state, uint8_t *input, size_t size,
                          struct tls_record *record)
 {
-    *record = (struct tls_record){.wanted = HEADER_SIZE};
+    *record = (struct tls_record){.wanted = RECORD_HEADER_SIZE};
     if (state->receive_closed) {
         return TLS_CLOSED;
     }
     if (state->dead) {
         return refuse(state, ALERT_INTERNAL_ERROR, record);
     }
-    if (size < HEADER_SIZE) {
+    if (size < RECORD_HEADER_SIZE) {
         return TLS_MORE;
     }
     if (check_header(state, input, record) == TLS_ERROR) {
         return TLS_ERROR;
     }
-    size_t record_size = HEADER_SIZE + load_be16(input + 3);
+    size_t record_size = RECORD_HEADER_SIZE + load_be16(input + 3);
     record->wanted = record_size;
     if (size < record_size) {
         return TLS_MORE;
