@@ -123,7 +123,7 @@ static void test_close_payload(void **state)
     (void)state;
     assert_int_equal(read_close(NULL, 0, &code), WS_PIECE);
     assert_int_equal(code, WS_CLOSE_NO_STATUS);
-    assert_int_equal(read_close("\x03", 1, &code), WS_ERROR);
+    assert_int_equal(read_close("\x03\xe8", 1, &code), WS_ERROR);
     assert_int_equal(code, WS_CLOSE_PROTOCOL_ERROR);
     assert_int_equal(read_close("\x03\xe8", 2, &code), WS_PIECE);
     assert_int_equal(code, WS_CLOSE_NORMAL);

@@ -38,6 +38,7 @@ static void test_connection(void **state)
          UPGRADE_OK},
         {GET HOST VERSION KEY "Connection: upgrade,,\r\nUpgrade: foo\r\nUpgrade: websocket\r\n" END,
          UPGRADE_OK},
+        {OPENING "Connection: keep-alive\r\nUpgrade: foo\r\n" END, UPGRADE_OK},
         {GET HOST VERSION KEY "Connection: xUpgrade\r\nUpgrade: websocket\r\n" END,
          UPGRADE_NOT_UPGRADE},
         {GET HOST VERSION KEY "Connection: Upgrade x\r\nUpgrade: websocket\r\n" END,

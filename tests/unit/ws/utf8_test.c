@@ -234,12 +234,29 @@ static void test_blocks_and_cuts(void **state)
     }
 }
 
+/* A code point that is cut off, with whole blocks of ASCII behind it. */
+static void test_cut_off(void **state)
+{
+    uint8_t text[64];
+
+    (void)state;
+    for (size_t size = 1; size < 4; size++) {
+        memset(text, 'a', sizeof(text));
+        memcpy(text + 16 - size, "\xf0\x9f\x98", size);
+        assert_int_equal(advance(UTF8_ACCEPT, text, sizeof(text)), UTF8_REJECT);
+        uint32_t utf8 = advance(UTF8_ACCEPT, text, 16);
+        assert_int_not_equal(utf8, UTF8_ACCEPT);
+        assert_int_not_equal(utf8, UTF8_REJECT);
+        assert_int_equal(advance(utf8, text + 16, 16), UTF8_REJECT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_code_points),     cmocka_unit_test(test_three_bytes),
         cmocka_unit_test(test_four_bytes),      cmocka_unit_test(test_reject_stays),
-        cmocka_unit_test(test_blocks_and_cuts),
+        cmocka_unit_test(test_blocks_and_cuts), cmocka_unit_test(test_cut_off),
     };
     return cmocka_run_group_tests(tests, make_model, free_model);
 }
