@@ -175,7 +175,7 @@ static void expire(struct shard *shard, uint32_t number)
     case DEADLINE_NONE:
         break;
     }
-    ASSERT(!"a deadline that nobody set");
+    ASSERT(false); /* a deadline that nobody set */
 }
 
 void deadlines_expire(struct shard *shard)

@@ -48,7 +48,7 @@ void inbound_lost(struct shard *shard, uint32_t number)
     case CONN_DEAD:
         return;
     case CONN_FREE:
-        ASSERT(!"an event of a free connection");
+        ASSERT(false); /* an event of a free connection */
     }
     if (conn->queue_tail == NONE && conn->send == NONE) {
         conn_kill(shard, number);
@@ -227,7 +227,7 @@ static void received_bytes(struct shard *shard, uint32_t number, uint8_t *bytes,
     case CONN_FREE:
         break;
     }
-    ASSERT(!"bytes of a connection that does not read");
+    ASSERT(false); /* bytes of a connection that does not read */
 }
 
 void inbound_received(struct shard *shard, const struct ring_event *event)

@@ -83,7 +83,7 @@ static void act(struct shard *shard, struct slice bytes)
         shard_stop(shard, parcel.stop_ms);
         return;
     }
-    ASSERT(!"a parcel of no kind");
+    ASSERT(false); /* a parcel of no kind */
 }
 
 bool parcels_take(struct shard *shard)

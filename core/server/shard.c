@@ -59,6 +59,20 @@ static int open_pools(struct shard *shard)
     return error;
 }
 
+/* Keys in swap outlive the process: tell the operator, once. */
+static void warn_when_not_locked(const struct shard *shard)
+{
+    bool locked = shard->partials.locked;
+
+    for (uint32_t class = 0; class < TLS_CLASSES; class ++) {
+        locked = locked && shard->tls[class].locked;
+    }
+    if (!locked && shard->number == 0) {
+        LOG(LOG_INFO, "TLS keys are not locked in memory and may reach swap",
+            log_text("fix", "raise RLIMIT_MEMLOCK (LimitMEMLOCK=), or run without swap"));
+    }
+}
+
 static void set_rules(struct shard *shard)
 {
     const struct options *options = shard->server->options;
@@ -146,6 +160,7 @@ struct shard *shard_open(const struct server *server, uint32_t number, char *mes
         shard_close(shard);
         return NULL;
     }
+    warn_when_not_locked(shard);
     set_rules(shard);
     if (!open_services(shard, message, message_size)) {
         shard_close(shard);
@@ -226,7 +241,7 @@ static void handle(struct shard *shard, const struct ring_event *event)
         break;
     case RING_CONNECT:
     case RING_OPERATIONS:
-        ASSERT(!"an operation that the server never starts");
+        ASSERT(false); /* an operation that the server never starts */
     }
     if (is_stale(shard, event)) {
         if (event->buffer != NONE) {

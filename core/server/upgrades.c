@@ -56,8 +56,10 @@ static bool subscribe(struct shard *shard, uint32_t number, const struct token_c
 
     for (uint32_t i = 0; i < claims->channel_count; i++) {
         struct slice channel = slice_text(name);
-        if (channel_subscribe(shard->channels, channel, number,
-                              &conn_at(shard, number)->subscriptions) == CHANNEL_FULL) {
+        enum channel_outcome outcome = channel_subscribe(shard->channels, channel, number,
+                                                         &conn_at(shard, number)->subscriptions);
+        ASSERT(outcome != CHANNEL_BAD_NAME); /* token_check bounds the names */
+        if (outcome == CHANNEL_FULL) {
             return false;
         }
         name += channel.size + 1;
