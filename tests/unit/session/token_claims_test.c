@@ -101,6 +101,26 @@ static void times_are_told_when_refused(void **state)
     token_keys_close(keys);
 }
 
+/* An exp of 0 would say "never" in the claims: it is over at any time, whatever the leeway. */
+static void an_expiry_of_zero_is_over(void **state)
+{
+    struct token_key_options key = {.algorithm = "HS256", .path = hs256.path};
+    struct token_options options = options_of(&key, 1);
+    options.leeway_s = 60;
+    struct token_keys *keys = open_options(&options);
+    struct token_claims claims;
+    char *token = signer_sign(&hs256, "{\"exp\":0}");
+
+    (void)state;
+    assert_int_equal(token_check(keys, slice_text(token), 0, &claims), TOKEN_EXPIRED);
+    free(token);
+    token = signer_sign(&hs256, "{\"exp\":1}");
+    assert_int_equal(token_check(keys, slice_text(token), 0, &claims), TOKEN_GOOD);
+    token_claims_free(&claims);
+    free(token);
+    token_keys_close(keys);
+}
+
 static void expiry_may_be_required(void **state)
 {
     struct token_key_options key = {.algorithm = "HS256", .path = hs256.path};
@@ -273,6 +293,7 @@ int main(void)
         cmocka_unit_test(times_are_numbers),
         cmocka_unit_test(leeway_in_the_right_direction),
         cmocka_unit_test(times_are_told_when_refused),
+        cmocka_unit_test(an_expiry_of_zero_is_over),
         cmocka_unit_test(expiry_may_be_required),
         cmocka_unit_test(issuer_is_exact),
         cmocka_unit_test(audience_is_a_text_or_a_list),

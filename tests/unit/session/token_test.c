@@ -411,9 +411,14 @@ static void keys_without_kid(void **state)
     expect_header(keys, "{\"alg\":\"HS256\",\"kid\":7}", TOKEN_UNKNOWN_KEY);
     token_keys_close(keys);
 
+    /* A kid is bounded also where it does not matter. */
     options.token_size_max = 65536;
     keys = open_options(&options);
-    (void)snprintf(kid, sizeof(kid), "{\"alg\":\"HS256\",\"kid\":\"%08192d\"}", 1);
+    (void)snprintf(kid, sizeof(kid), "{\"alg\":\"HS256\",\"kid\":\"%0255d\"}", 1);
+    expect_header(keys, kid, TOKEN_GOOD);
+    (void)snprintf(kid, sizeof(kid), "{\"alg\":\"HS256\",\"kid\":\"%0256d\"}", 1);
+    expect_header(keys, kid, TOKEN_UNKNOWN_KEY);
+    (void)snprintf(kid, sizeof(kid), "{\"alg\":\"HS256\",\"kid\":\"%010000d\"}", 1);
     expect_header(keys, kid, TOKEN_UNKNOWN_KEY);
     token_keys_close(keys);
 
