@@ -112,8 +112,17 @@ static void start_send(const struct place *at)
     }
 }
 
+/* What arrives may need a struct work to be answered with: a receive is started only when one is
+ * sure to be there. Otherwise the poll is armed again, and fires again. Completions come in order,
+ * so a burst of pings would else take a work each before the first answer's is given back. */
 static void start_receive(const struct place *at)
 {
+    struct clients *all = at->all;
+
+    if (at->client->work == 0 && all->works.count + all->receiving >= all->works.count_max) {
+        return; /* settle arms the poll */
+    }
+    all->receiving++;
     at->client->operations |= OPERATION_RECEIVE;
     ring_receive(at->group->ring, at->number, GENERATION);
 }
@@ -561,6 +570,7 @@ void client_handle(struct clients *clients, uint32_t group, const struct ring_ev
         break;
     case RING_RECEIVE:
         at.client->operations &= (uint8_t)~OPERATION_RECEIVE;
+        clients->receiving--;
         handle_received(&at, event, buffer);
         break;
     case RING_SEND:

@@ -91,6 +91,7 @@ struct clients {
     struct tls_client *tls;
     uint32_t state_size;
     struct pool works;
+    uint32_t receiving; /* receives in flight */
     struct group *groups;
     uint32_t group_count;
     uint64_t timeout_ns;

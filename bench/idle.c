@@ -291,6 +291,7 @@ static void ramp(struct idle *idle)
 {
     struct totals totals = total(idle);
 
+    take_sample(idle, &totals);
     while (!stop_requested && totals.opened + totals.failed < idle->options->connections) {
         pause_ms(TICK_MS);
         totals = total(idle);

@@ -307,6 +307,7 @@ void spawn_stop(struct spawn *spawn)
         spawn->pid = 0;
     }
     if (spawn->folder[0] != '\0') {
+        // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread is left
         (void)nftw(spawn->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
         spawn->folder[0] = '\0';
     }

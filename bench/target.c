@@ -152,8 +152,9 @@ size_t request_write(const struct request *request, char key[REQUEST_KEY_SIZE], 
     if (used + 2 >= out_size) {
         return 0;
     }
-    memcpy(text + used, "\r\n", 2);
-    return used + 2;
+    text[used++] = '\r';
+    text[used++] = '\n';
+    return used;
 }
 
 /* The value of the first header of that name in the lines of head, white space cut off. */
