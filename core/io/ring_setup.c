@@ -277,7 +277,9 @@ static int open_buffers(struct ring *ring, const struct report *report)
     size_t bytes = (size_t)ring->buffer_count * ring->buffer_size;
     int result = 0;
 
-    ring->buffers = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* Touched now: the ring of buffers turns, so all of them are soon in use, whatever the load. */
+    ring->buffers = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (ring->buffers == MAP_FAILED) {
         ring->buffers = NULL;
         return refuse(report, -errno, "no memory for %u receive buffers of %u bytes",

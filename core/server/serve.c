@@ -8,6 +8,7 @@
 #include "server/shard.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -367,10 +368,31 @@ static uint64_t monotonic_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Turns ticket keys once a second until a signal to stop comes. */
+/*
+ * The library heap of handshakes is glibc's, which keeps what a crowd has freed (measured: 21 MB after 2,000
+ * at once). When none is in flight and there were some since the last look, it goes back to the system.
+ */
+static void trim_heap(const struct service *service, uint64_t *handshakes_before)
+{
+    uint64_t accepted = 0;
+    uint64_t in_flight = 0;
+
+    for (uint32_t i = 0; i < service->server.shard_count; i++) {
+        const struct counts *counts = service->blocks[i];
+        accepted += counter_read(&counts->accepted);
+        in_flight += counter_read(&counts->handshakes_in_flight);
+    }
+    if (in_flight == 0 && accepted != *handshakes_before) {
+        malloc_trim(0);
+        *handshakes_before = accepted;
+    }
+}
+
+/* Once a second turns ticket keys and trims the heap, until a signal to stop comes. */
 static int wait_for_signal(struct service *service, const sigset_t *signals)
 {
     struct timespec second = {.tv_sec = 1};
+    uint64_t handshakes_before = 0;
 
     for (;;) {
         int signal_number = sigtimedwait(signals, NULL, &second);
@@ -380,6 +402,7 @@ static int wait_for_signal(struct service *service, const sigset_t *signals)
         if (service->server.tickets) {
             ticket_keys_rotate(service->server.tickets, monotonic_ms());
         }
+        trim_heap(service, &handshakes_before);
     }
 }
 
