@@ -25,6 +25,18 @@ static void publish(struct shard *shard, uint32_t number, enum ws_opcode opcode,
     parcels_publish(shard, slice_text(channel), opcode, payload);
 }
 
+static enum close_cause cause_of(uint16_t code)
+{
+    switch (code) {
+    case WS_CLOSE_INVALID_PAYLOAD:
+        return CAUSE_UTF8;
+    case WS_CLOSE_TOO_BIG:
+        return CAUSE_TOO_BIG;
+    default:
+        return CAUSE_PROTOCOL;
+    }
+}
+
 static void control_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
                           struct slice payload)
 {
@@ -44,7 +56,7 @@ static void control_frame(struct shard *shard, uint32_t number, enum ws_opcode o
     }
     bool answered = conn->state == CONN_CLOSING; /* ours went first */
     if (ws_read_close(payload, &code) == WS_ERROR) {
-        outbound_close(shard, number, code, CAUSE_PROTOCOL);
+        outbound_close(shard, number, code, cause_of(code));
     } else if (!answered) {
         outbound_close(shard, number, code, CAUSE_CLIENT);
     }
@@ -131,18 +143,6 @@ static void data_piece(struct shard *shard, uint32_t number, const struct ws_pie
         partial->message_size = 0;
         publish(shard, number, piece->opcode, slice_from(message, message_size));
         arena_give(&shard->arena, block);
-    }
-}
-
-static enum close_cause cause_of(uint16_t code)
-{
-    switch (code) {
-    case WS_CLOSE_INVALID_PAYLOAD:
-        return CAUSE_UTF8;
-    case WS_CLOSE_TOO_BIG:
-        return CAUSE_TOO_BIG;
-    default:
-        return CAUSE_PROTOCOL;
     }
 }
 
