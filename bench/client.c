@@ -112,14 +112,19 @@ static void start_send(const struct place *at)
     }
 }
 
-/* What arrives may need a struct work to be answered with: a receive is started only when one is
- * sure to be there. Otherwise the poll is armed again, and fires again. Completions come in order,
+/* What arrives may need a struct work to be answered with: receives under way have one each set
+ * aside. When none is left, the poll is armed again, and fires again. Completions come in order,
  * so a burst of pings would else take a work each before the first answer's is given back. */
+static bool has_spare_work(const struct clients *all)
+{
+    return all->works.count + all->receiving < all->works.count_max;
+}
+
 static void start_receive(const struct place *at)
 {
     struct clients *all = at->all;
 
-    if (at->client->work == 0 && all->works.count + all->receiving >= all->works.count_max) {
+    if (at->client->work == 0 && !has_spare_work(all)) {
         return; /* settle arms the poll */
     }
     all->receiving++;
@@ -596,7 +601,7 @@ bool client_start(struct clients *clients, uint32_t group, uint32_t index,
                   const struct sockaddr_in6 *source)
 {
     struct place at = place_at(clients, group, clients->groups[group].started);
-    struct work *work = work_need(&at);
+    struct work *work = has_spare_work(clients) ? work_need(&at) : NULL;
 
     if (!work) {
         return false;
@@ -638,17 +643,20 @@ void client_expire(struct clients *clients, uint64_t now_ns)
     }
 }
 
-void client_leave(struct clients *clients, uint32_t group, uint32_t number)
+bool client_leave(struct clients *clients, uint32_t group, uint32_t number)
 {
     static const uint8_t normal[2] = {WS_CLOSE_NORMAL >> 8, WS_CLOSE_NORMAL & 0xff};
     struct place at = place_at(clients, group, number);
 
     if (at.client->stage == CLIENT_NONE) {
         at.client->stage = CLIENT_GONE; /* never started */
-        return;
+        return true;
     }
     if (at.client->stage >= CLIENT_CLOSING) {
-        return;
+        return true;
+    }
+    if (!has_spare_work(clients)) {
+        return false;
     }
     if (at.client->stage == CLIENT_OPEN) {
         (void)queue_control(&at, WS_CLOSE, slice_from(normal, sizeof(normal)));
@@ -656,4 +664,5 @@ void client_leave(struct clients *clients, uint32_t group, uint32_t number)
     begin_closing(&at);
     settle(&at);
     at.group->has_queued = true;
+    return true;
 }

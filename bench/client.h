@@ -114,5 +114,5 @@ void client_handle(struct clients *clients, uint32_t group, const struct ring_ev
 /* Gives up what was started more than timeout_ns ago and is not open. */
 void client_expire(struct clients *clients, uint64_t now_ns);
 
-/* Sends a close frame when it can, and closes. False when there is nothing left to do. */
-void client_leave(struct clients *clients, uint32_t group, uint32_t number);
+/* Sends a close frame, and closes. False when every struct work is in use: later, then. */
+MUST_CHECK bool client_leave(struct clients *clients, uint32_t group, uint32_t number);

@@ -248,11 +248,16 @@ int reference_measure(struct reference *reference, uint32_t count, struct refere
         return -1;
     }
     const char *problem = measure_with(reference, &opening, readings);
-    if (problem) {
-        (void)snprintf(message, message_size, "%s", problem);
-    } else {
+    if (!problem) {
         reference_share(result, &readings->before, &readings->open, &readings->client_closed,
                         count);
+        if (slabs_are_disturbed(&result->growths)) {
+            *result = (struct reference_result){0};
+            problem = "other programs opened or closed sockets meanwhile";
+        }
+    }
+    if (problem) {
+        (void)snprintf(message, message_size, "%s", problem);
     }
     ring_close(opening.ring);
     free(opening.sources);

@@ -2,15 +2,17 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#define FILE_SIZE_MAX 262144
-#define SETTLE_MS     150
-#define SETTLE_TURNS  20
-#define GROWTH_MIN    0.25 /* objects per connection */
+#define FILE_SIZE_MAX   262144
+#define SETTLE_MS       150
+#define SETTLE_TURNS    20
+#define DISTURBED_SHARE 0.02 /* sockets of others that spoil the figure */
+#define GROWTH_MIN      0.25 /* objects per connection */
 
 void slabs_parse(struct slabs *slabs, const char *text)
 {
@@ -155,7 +157,7 @@ void slabs_compare(struct slab_growths *growths, const struct slabs *before,
     ASSERT(connections > 0);
     double sockets =
         ((double)sockets_counted(after) - (double)sockets_counted(before)) / connections;
-    *growths = (struct slab_growths){0};
+    *growths = (struct slab_growths){.sockets = sockets};
     for (uint32_t i = 0; i < after->count; i++) {
         const struct slab *now = &after->items[i];
         const struct slab *then = find(before, now->name);
@@ -163,7 +165,6 @@ void slabs_compare(struct slab_growths *growths, const struct slabs *before,
         double bytes = (double)now->bytes - (then ? (double)then->bytes : 0);
         struct slab_growth growth = {.objects = objects / connections,
                                      .bytes = bytes / connections};
-        growths->bytes_all += growth.bytes;
         if (growth.objects < GROWTH_MIN || growths->count == GROWTHS_MAX ||
             is_of_others(now->name)) {
             continue;
@@ -184,4 +185,9 @@ double slabs_growth_of(const struct slab_growths *growths, const char *name)
         }
     }
     return 0;
+}
+
+bool slabs_are_disturbed(const struct slab_growths *growths)
+{
+    return fabs(growths->sockets - 2) > 2 * DISTURBED_SHARE;
 }

@@ -44,8 +44,8 @@ struct slab_growth {
 struct slab_growths {
     struct slab_growth items[GROWTHS_MAX]; /* the largest first */
     uint32_t count;
-    double bytes;     /* their sum, per connection */
-    double bytes_all; /* every cache's change, also what has nothing to do with us */
+    double bytes;   /* their sum, per connection */
+    double sockets; /* per connection: 2 with both ends here, unless others open some too */
 };
 
 void slabs_compare(struct slab_growths *growths, const struct slabs *before,
@@ -53,3 +53,6 @@ void slabs_compare(struct slab_growths *growths, const struct slabs *before,
 
 /* 0 when the cache is not among them. */
 MUST_CHECK double slabs_growth_of(const struct slab_growths *growths, const char *name);
+
+/* True when sockets came or went that are not the two ends of our connections. */
+MUST_CHECK bool slabs_are_disturbed(const struct slab_growths *growths);

@@ -197,10 +197,10 @@ static bool leave_some(struct worker *worker)
             worker->leave_number = 0;
             continue;
         }
-        if (clients->works.count == clients->works.count_max) {
+        if (!client_leave(clients, worker->leave_group, worker->leave_number)) {
             return false; /* until some have gone */
         }
-        client_leave(clients, worker->leave_group, worker->leave_number++);
+        worker->leave_number++;
     }
     return worker->leave_group == clients->group_count;
 }
