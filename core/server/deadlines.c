@@ -5,9 +5,10 @@
 #include "server/outbound.h"
 #include "server/shard.h"
 
-#define EXPIRE_PER_TICK_MAX 4096 /* a wave of pings is spread over ticks, so that receives go on   \
-                                  */
-#define LINGER_MS 1000           /* a peer that still sends has this long to read our last bytes */
+#define EXPIRE_PER_TICK_MAX                                                                        \
+    4096               /* a wave of pings is spread over ticks, so that receives go on             \
+                        */
+#define LINGER_MS 1000 /* a peer that still sends has this long to read our last bytes */
 
 static void arm(struct shard *shard, uint32_t number, enum conn_deadline deadline, uint64_t at_ms)
 {
