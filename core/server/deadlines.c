@@ -5,10 +5,14 @@
 #include "server/outbound.h"
 #include "server/shard.h"
 
-#define EXPIRE_PER_TICK_MAX                                                                        \
-    4096               /* a wave of pings is spread over ticks, so that receives go on             \
-                        */
-#define LINGER_MS 1000 /* a peer that still sends has this long to read our last bytes */
+/* A wave of pings is spread over ticks, so that receives go on. */
+#define EXPIRE_PER_TICK_MAX 4096
+
+/* Pings of one shard share wake-ups: a wake-up costs more than a ping. */
+#define PING_GRID_MS 100
+
+/* A peer that still sends has this long to read our last bytes. */
+#define LINGER_MS 1000
 
 static void arm(struct shard *shard, uint32_t number, enum conn_deadline deadline, uint64_t at_ms)
 {
@@ -89,13 +93,19 @@ static uint32_t end_of(struct shard *shard, double expires_unix_s)
     return by_age == 0 ? 0 : by_age | CONN_ENDS_BY_AGE;
 }
 
+static void arm_ping(struct shard *shard, uint32_t number, uint64_t wait_ms)
+{
+    uint64_t at_ms = shard->now_ms + wait_ms + PING_GRID_MS - 1;
+
+    arm_open(shard, number, DEADLINE_PING, at_ms - at_ms % PING_GRID_MS);
+}
+
 void deadlines_opened(struct shard *shard, uint32_t number, double expires_unix_s)
 {
     uint64_t interval_ms = shard->server->options->heartbeat.ping_interval_ms;
 
     conn_at(shard, number)->ends_s = end_of(shard, expires_unix_s);
-    arm_open(shard, number, DEADLINE_PING,
-             shard->now_ms + interval_ms / 2 + random_below(interval_ms - interval_ms / 2 + 1));
+    arm_ping(shard, number, interval_ms / 2 + random_below(interval_ms - interval_ms / 2 + 1));
 }
 
 void deadlines_heard(struct shard *shard, uint32_t number)
@@ -104,7 +114,7 @@ void deadlines_heard(struct shard *shard, uint32_t number)
     const struct conn *conn = conn_at(shard, number);
 
     if (conn->state == CONN_OPEN && conn->deadline == DEADLINE_PONG) {
-        arm_open(shard, number, DEADLINE_PING, shard->now_ms + options->heartbeat.ping_interval_ms);
+        arm_ping(shard, number, options->heartbeat.ping_interval_ms);
     }
 }
 
