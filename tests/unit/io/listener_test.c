@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#define SKIPPED 77
+
 static struct listener_options options_of(const char *text)
 {
     struct listener_options options = {.backlog = 16};
@@ -178,16 +180,19 @@ static void test_an_option_that_the_kernel_refuses_is_named(void **state)
     check_refusal(&options, -EINVAL, "TCP_USER_TIMEOUT");
 }
 
-/* Exits with 0 when a low port is refused with the right advice. */
+/* In the child. Returns 0 when a low port is refused with the right advice. */
 static int low_port_without_rights(void)
 {
     const struct listener_options options = options_of("127.0.0.1:443");
     char message[512] = "";
 
     if (setresuid(65534, 65534, 65534) != 0) {
-        return 2;
+        return SKIPPED;
     }
     int fd = listener_open(&options, message, sizeof(message));
+    if (fd >= 0) {
+        return SKIPPED; /* sysctl net.ipv4.ip_unprivileged_port_start is low here */
+    }
     return fd == -EACCES && strstr(message, "CAP_NET_BIND_SERVICE") != NULL ? 0 : 1;
 }
 
@@ -196,15 +201,15 @@ static void test_a_low_port_needs_a_capability(void **state)
     int status = -1;
 
     (void)state;
-    if (geteuid() != 0) {
-        skip(); /* only root can become nobody */
-    }
     pid_t child = fork();
     if (child == 0) {
         _exit(low_port_without_rights());
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == SKIPPED) {
+        skip();
+    }
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
