@@ -57,7 +57,7 @@ void ring_close(struct ring *ring);
 /*
  * Submits what is queued and waits until at least one completion is there or timeout_ns passed (0:
  * do not wait; UINT64_MAX: no timeout). Fills at most events_max events, in order; returns their
- * count. *now_ns: CLOCK_MONOTONIC after the wait.
+ * count, also 0 after a signal. *now_ns: CLOCK_MONOTONIC after the wait.
  */
 MUST_CHECK uint32_t ring_wait(struct ring *ring, uint64_t timeout_ns, struct ring_event *events,
                               uint32_t events_max, uint64_t *now_ns);

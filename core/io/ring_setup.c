@@ -20,6 +20,8 @@
 #define BUFFERS_MAX      (1u << 15)
 #define PROBE_OPERATIONS 256
 
+/* --- messages --------------------------------------------------------------------------------- */
+
 /* Where messages go while a ring is being opened. */
 struct report {
     char *message;
@@ -37,13 +39,6 @@ static int refuse(const struct report *report, int error, const char *format, ..
     va_end(arguments);
     return error;
 }
-
-static bool is_power_of_two(uint32_t value)
-{
-    return value != 0 && (value & (value - 1)) == 0;
-}
-
-/* --- the ring itself -------------------------------------------------------------------------- */
 
 static int refuse_permission(const struct report *report, int error)
 {
@@ -123,6 +118,13 @@ static int refuse_setup(const struct report *report, int error)
                       "DEFER_TASKRUN (Linux 6.1). Limpet needs Linux 6.7 or newer");
     }
     return refuse_call(report, error, "opening a ring");
+}
+
+/* --- the ring itself -------------------------------------------------------------------------- */
+
+static bool is_power_of_two(uint32_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
 }
 
 static int open_uring(struct ring *ring, const struct ring_options *options,
