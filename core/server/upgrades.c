@@ -147,8 +147,12 @@ static void log_bad_request(struct shard *shard, const struct conn *conn,
     char peer[ADDRESS_TEXT_SIZE];
 
     address_format(&opening_of(shard, conn)->peer, peer);
-    LOG(LOG_INFO, "upgrade refused", log_text("reason", upgrade_reason_name(upgrade->reason)),
-        log_text("peer", peer), log_slice("user_agent", upgrade->user_agent));
+    LOG(LOG_INFO,
+        upgrade->reason == UPGRADE_TOO_LARGE
+            ? "upgrade refused: larger than upgrade.request_size_max, or too many headers"
+            : "upgrade refused",
+        log_text("reason", upgrade_reason_name(upgrade->reason)), log_text("peer", peer),
+        log_slice("user_agent", upgrade->user_agent));
 }
 
 /* Reads the request from its first byte; all of it is in bytes. True when it was decided. */

@@ -142,10 +142,11 @@ class Server:
     def request(self, *headers, token=None, target="/", drop=(), extra=b""):
         """An upgrade request as bytes; headers of the same name replace the defaults."""
         lines = {"Host": "localhost", "Connection": "Upgrade", "Upgrade": "websocket",
-                 "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": KEY,
-                 "Authorization": f"Bearer {token if token is not None else self.token()}"}
+                 "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": KEY, "Authorization": None}
         for name in [*drop, *(header.split(":")[0] for header in headers)]:
             lines.pop(name, None)
+        if "Authorization" in lines:
+            lines["Authorization"] = f"Bearer {token if token is not None else self.token()}"
         head = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in lines.items()), *headers]
         return ("\r\n".join(head) + "\r\n\r\n").encode("latin-1") + extra
 
