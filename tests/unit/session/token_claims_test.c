@@ -83,7 +83,7 @@ static void leeway_in_the_right_direction(void **state)
     }
 }
 
-static void times_are_told_when_refused(void **state)
+static void times_are_told(void **state)
 {
     struct token_keys *keys = open_hs256();
     struct token_claims claims;
@@ -97,6 +97,11 @@ static void times_are_told_when_refused(void **state)
     assert_int_equal(token_check(keys, slice_text(token), NOW, &claims), TOKEN_NOT_YET);
     assert_true(claims.not_before_s == 1800000009.0);
     assert_true(claims.expires_s == 253402300799.0);
+    free(token);
+    /* Before 1970 is as good as no nbf. */
+    token = signer_sign(&hs256, "{\"nbf\":-1," EXPIRES "}");
+    assert_int_equal(token_check(keys, slice_text(token), NOW, &claims), TOKEN_GOOD);
+    assert_true(claims.not_before_s == 0);
     free(token);
     token_keys_close(keys);
 }
@@ -292,7 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_are_numbers),
         cmocka_unit_test(leeway_in_the_right_direction),
-        cmocka_unit_test(times_are_told_when_refused),
+        cmocka_unit_test(times_are_told),
         cmocka_unit_test(an_expiry_of_zero_is_over),
         cmocka_unit_test(expiry_may_be_required),
         cmocka_unit_test(issuer_is_exact),
