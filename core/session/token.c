@@ -155,6 +155,7 @@ static enum token_outcome check_signature(const struct token_keys *keys, const j
             continue;
         }
         if (key->algorithm == algorithm) {
+            /* libjwt, too, wants a signature here; this one does not depend on its settings. */
             if (has_signature && verify(key, text)) {
                 return TOKEN_GOOD;
             }

@@ -57,9 +57,9 @@ static void only_one_text_for_the_same_bytes(void **state)
 
 static void refused(void **state)
 {
-    static const char *const texts[] = {"Z",    "Zg==",   "Zg=",   "Zm8=",       "Zh",
-                                        "Zm9",  "Zm9v\n", " Zm9v", "Zm 9v",      "Zm+v",
-                                        "Zm/v", "Zm9vY",  "Zm9v.", "Zm\xc3\xa9v"};
+    static const char *const texts[] = {
+        "Z",      "A",     "Zm9vA", "Zg==", "Zg=",  "Zm8=",  "Zh",    "Zm9",
+        "Zm9v\n", " Zm9v", "Zm 9v", "Zm+v", "Zm/v", "Zm9vY", "Zm9v.", "Zm\xc3\xa9v"};
     uint8_t decoded[16];
 
     (void)state;
