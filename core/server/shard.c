@@ -285,6 +285,7 @@ static void trim(struct shard *shard)
     pool_trim(&shard->nodes, NULL, NULL);
     channel_trim(shard->channels);
     arena_trim(&shard->arena);
+    handshake_trim();
     queue_trim(&shard->dirty);
     queue_trim(&shard->reap);
     queue_trim(&shard->continuing);

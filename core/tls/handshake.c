@@ -249,6 +249,11 @@ uint32_t handshake_count(const struct tls_server *server)
     return server->handshakes.count;
 }
 
+void handshake_trim(void)
+{
+    heap_trim();
+}
+
 size_t handshake_heap(void)
 {
     return heap_used();

@@ -3,8 +3,8 @@
  *
  * wolfSSL takes its allocators for the whole process and without a context, so what a block belongs
  * to is told by when it was made: between heap_enter and heap_leave it is a handshake's, and is
- * refused over the thread's limit; else it is a library context's or a certificate's, and is only
- * passed on.
+ * refused over the thread's limit; else it is a library context's or a certificate's, and is
+ * malloc's.
  */
 #pragma once
 
@@ -15,6 +15,9 @@ void heap_install(void);
 
 /* Raises (or lowers, when negative) what the handshakes of this thread may hold. */
 void heap_allow(int64_t size);
+
+/* Gives the memory of past handshakes back to the system. */
+void heap_trim(void);
 
 void heap_enter(void);
 void heap_leave(void);
