@@ -76,7 +76,7 @@ static double run(struct duel *duel, const struct subject *subject, struct figur
     }
     if (duel->status != HANDSHAKE_DONE || duel->result.resumed != subject->is_resumed) {
         (void)fprintf(stderr, "%s: not what was to be measured\n", subject->name);
-        exit(1);
+        abort();
     }
     if (heap_peak() > figures->heap_peak) {
         figures->heap_peak = heap_peak();
@@ -150,7 +150,7 @@ static struct certificate_set *open_set(const struct pki *pki, enum pki_key key)
     struct certificate_set *set = certificate_set_open(&files, 1, message, sizeof(message));
     if (!set) {
         (void)fprintf(stderr, "%s\n", message);
-        exit(1);
+        abort();
     }
     return set;
 }

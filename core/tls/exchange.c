@@ -191,10 +191,23 @@ static enum exchange_status run(struct exchange *exchange, struct tls_keys *keys
     return EXCHANGE_FAILED;
 }
 
+/*
+ * A ticket's nonce must differ from those of its own connection (RFC 8446, section 4.6.1), and ours
+ * sends one. The library goes on counting from the ticket that a client came with, and 5.9.2 fails
+ * when that makes 256: a client that only ever resumes would be turned away.
+ */
+static void restart_ticket_nonce(const struct exchange *exchange)
+{
+    if (exchange->wire.hello_sent && exchange->wire.is_tls_1_3) {
+        exchange->ssl->session->ticketNonce.len = 0;
+    }
+}
+
 enum exchange_status exchange_run(struct exchange *exchange, struct slice record,
                                   struct tls_keys *keys, struct exchange_failure *failure)
 {
     exchange->input = record;
+    restart_ticket_nonce(exchange);
     heap_enter();
     const enum exchange_status status = run(exchange, keys, failure);
     heap_leave();

@@ -11,7 +11,8 @@
 #define END    "-----END "
 #define DASHES "-----"
 
-static int read_all(int fd, struct pem_file *file)
+/* What a file that does not tell its size is allowed is not allocated for one that does. */
+static int room_for(int fd, size_t *room)
 {
     struct stat status;
     if (fstat(fd, &status) < 0) {
@@ -23,13 +24,23 @@ static int read_all(int fd, struct pem_file *file)
     if (status.st_size > PEM_FILE_SIZE_MAX) {
         return -EFBIG;
     }
-    /* One byte more than allowed, to see it when the file is longer than it says. */
-    file->text = malloc(PEM_FILE_SIZE_MAX + 1);
+    *room = S_ISREG(status.st_mode) ? (size_t)status.st_size : PEM_FILE_SIZE_MAX;
+    return 0;
+}
+
+static int read_all(int fd, struct pem_file *file)
+{
+    size_t room = 0;
+    const int result = room_for(fd, &room);
+    if (result < 0) {
+        return result;
+    }
+    file->text = malloc(room + 1); /* one more, to see it when the file is longer */
     if (!file->text) {
         return -ENOMEM;
     }
     for (;;) {
-        const ssize_t got = read(fd, file->text + file->size, PEM_FILE_SIZE_MAX + 1 - file->size);
+        const ssize_t got = read(fd, file->text + file->size, room + 1 - file->size);
         if (got < 0 && errno == EINTR) {
             continue;
         }
@@ -37,7 +48,7 @@ static int read_all(int fd, struct pem_file *file)
             return -errno;
         }
         file->size += (size_t)got;
-        if (file->size > PEM_FILE_SIZE_MAX) {
+        if (file->size > room) {
             return -EFBIG;
         }
         if (got == 0) {

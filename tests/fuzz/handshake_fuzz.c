@@ -90,6 +90,7 @@ static enum handshake_status feed(uint32_t number, struct slice stream, size_t s
         seen = stream.size - seen < step ? stream.size : seen + step;
         /* A copy of exactly this size, so that every step beyond it is seen. */
         const size_t size = seen - consumed;
+        require(size <= STREAM_MAX);
         uint8_t *copy = malloc(size + 1);
         require(copy != NULL);
         memcpy(copy, stream.data + consumed, size);

@@ -1,6 +1,6 @@
 /*
- * Goal: the right certificate for every name, whole chains on the wire, and for every file that cannot
- * be used a message that says which and why.
+ * Goal: the right certificate for every name, whole chains on the wire, and for every file that
+ * cannot be used a message that says which and why.
  */
 #include "duel.h"
 #include "pki.h"
@@ -75,8 +75,7 @@ static struct tls_server *server_with(const struct certificate_set *set)
 {
     const struct tls_server_options options = {
         .certificates = set, .handshakes_max = 1, .tls_1_2 = true};
-    struct tls_server *server =
-        tls_server_open(&options, fixture.message, sizeof(fixture.message));
+    struct tls_server *server = tls_server_open(&options, fixture.message, sizeof(fixture.message));
     assert_non_null(server);
     return server;
 }
@@ -127,8 +126,8 @@ static struct certificate_set *by_name_set(void)
     const struct certificate_files files[BY_NAME_COUNT] = {
         [A_ECDSA] = pki_simple(&fixture.pki, "a-ecdsa", PKI_ECDSA, "DNS:a.example"),
         [A_RSA] = pki_simple(&fixture.pki, "a-rsa", PKI_RSA_2048, "DNS:a.example"),
-        [B_WILDCARD] = pki_simple(&fixture.pki, "hidden.example", PKI_ECDSA,
-                                  "DNS:*.B.example,IP:192.0.2.1"),
+        [B_WILDCARD] =
+            pki_simple(&fixture.pki, "hidden.example", PKI_ECDSA, "DNS:*.B.example,IP:192.0.2.1"),
         [B_EXACT] = pki_simple(&fixture.pki, "b-exact", PKI_ECDSA, "DNS:exact.b.example"),
         [RSA_ONLY] = pki_simple(&fixture.pki, "rsa-only", PKI_RSA_2048, "DNS:Rsa.Example"),
         [COMMON_NAME] = pki_simple(&fixture.pki, "common.example", PKI_ECDSA, NULL),
@@ -150,7 +149,8 @@ static void names_choose_the_certificate(void **state)
     }
     char longest[256];
     memset(longest, 'x', sizeof(longest));
-    memcpy(longest + 1, ".b.example", 10);
+    static const char domain[10] = {'.', 'b', '.', 'e', 'x', 'a', 'm', 'p', 'l', 'e'};
+    memcpy(longest + 1, domain, sizeof(domain));
     struct certificate_wish wish = {slice_from(longest, 255), true, true};
     assert_int_equal(certificate_choose(set, &wish), A_ECDSA);
     wish.name.size = 11;
@@ -331,6 +331,34 @@ static size_t file_read(const char *path, char *text, size_t room)
     return size;
 }
 
+enum spelling {
+    TEXT_BEFORE,
+    CARRIAGE_RETURNS,
+    NO_LAST_LINE_END,
+    SPELLINGS
+};
+
+/* Writes the text another way; returns its size. */
+static size_t respell(enum spelling spelling, const char *text, size_t size, char *out)
+{
+    static const char before[] = "subject=x\n\n";
+    size_t out_size = 0;
+    if (spelling == TEXT_BEFORE) {
+        memcpy(out, before, sizeof(before) - 1);
+        out_size = sizeof(before) - 1;
+    }
+    for (size_t at = 0; at < size; at++) {
+        if (spelling == CARRIAGE_RETURNS && text[at] == '\n') {
+            out[out_size++] = '\r';
+        }
+        out[out_size++] = text[at];
+    }
+    if (spelling == NO_LAST_LINE_END) {
+        out_size--;
+    }
+    return out_size;
+}
+
 static void texts_and_line_ends_do_not_matter(void **state)
 {
     (void)state;
@@ -338,26 +366,14 @@ static void texts_and_line_ends_do_not_matter(void **state)
     static char other[16384];
     struct pki_certificate leaf = leaf_with(0);
     const struct pki_certificate *const chain[] = {&leaf, &fixture.intermediate};
-    struct certificate_files files = pki_write(&fixture.pki, "text", chain, 2);
-    for (int kind = 0; kind < 3; kind++) {
-        const char *const paths[] = {files.certificate_path, files.key_path};
-        for (int i = 0; i < 2; i++) {
-            const size_t size = file_read(paths[i], text, sizeof(text));
-            size_t other_size = 0;
-            if (kind == 0) {
-                other_size = (size_t)snprintf(other, sizeof(other), "subject=x\n\n%s", text);
-            }
-            for (size_t at = 0; kind > 0 && at < size; at++) {
-                if (kind == 1 && text[at] == '\n') {
-                    other[other_size++] = '\r';
-                }
-                other[other_size++] = text[at];
-            }
-            while (kind == 2 && other_size > 0 && other[other_size - 1] == '\n') {
-                other_size--; /* no line end at the end of the file */
-            }
-            pki_write_text(&fixture.pki, i ? "text.key" : "text.pem", other, other_size);
-        }
+    for (int spelling = 0; spelling < SPELLINGS; spelling++) {
+        const struct certificate_files files = pki_write(&fixture.pki, "text", chain, 2);
+        size_t size = file_read(files.certificate_path, text, sizeof(text));
+        pki_write_text(&fixture.pki, "text.pem", other,
+                       respell((enum spelling)spelling, text, size, other));
+        size = file_read(files.key_path, text, sizeof(text));
+        pki_write_text(&fixture.pki, "text.key", other,
+                       respell((enum spelling)spelling, text, size, other));
         struct certificate_set *set = open_set(&files, 1);
         assert_non_null(set);
         bool is_verified = false;
@@ -413,8 +429,7 @@ static void errors_name_file_and_reason(void **state)
     const char *broken = pki_write_text(pki, "broken", broken_text, sizeof(broken_text) - 1);
     static const char cut_text[] = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n";
     const char *cut = pki_write_text(pki, "cut", cut_text, sizeof(cut_text) - 1);
-    static const char key_text[] =
-        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    static const char key_text[] = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     const char *broken_key = pki_write_text(pki, "broken.key", key_text, sizeof(key_text) - 1);
     const char *sealed = pki_path(pki, "sealed.key");
     struct pki_certificate made = pki_make(&(struct pki_request){.common_name = "sealed"});
@@ -516,16 +531,16 @@ static void what_cannot_be_written_is_said(void **state)
     (void)state;
     static const char *const names[] = {"localhost"};
     const struct certificate_files nowhere = {"/nonexistent/a.pem", "/nonexistent/a.key"};
-    assert_int_equal(
-        certificate_make(names, 1, &nowhere, fixture.message, sizeof(fixture.message)), -ENOENT);
+    assert_int_equal(certificate_make(names, 1, &nowhere, fixture.message, sizeof(fixture.message)),
+                     -ENOENT);
     assert_non_null(strstr(fixture.message, "/nonexistent/a.key"));
     static char long_name[5000];
     memset(long_name, 'a', sizeof(long_name) - 1);
     const char *const long_names[] = {long_name};
     const struct certificate_files files = {pki_path(&fixture.pki, "l.pem"),
                                             pki_path(&fixture.pki, "l.key")};
-    assert_true(
-        certificate_make(long_names, 1, &files, fixture.message, sizeof(fixture.message)) < 0);
+    assert_true(certificate_make(long_names, 1, &files, fixture.message, sizeof(fixture.message)) <
+                0);
     assert_int_not_equal(access(files.key_path, F_OK), 0);
 }
 

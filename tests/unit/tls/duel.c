@@ -19,11 +19,12 @@ static void pipe_drop(struct pipe *pipe, size_t size)
     pipe->size -= size;
 }
 
-/* OpenSSL reports the alert that it received as an error's reason, 1000 + description. */
+/* The alert that a client received is kept with it, in its duel. */
 static void note_alert(const SSL *ssl, int where, int value)
 {
     if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT) {
-        SSL_set_ex_data((SSL *)(uintptr_t)ssl, 0, (void *)(uintptr_t)((value & 0xff) + 1));
+        struct duel *duel = SSL_get_ex_data(ssl, 0);
+        duel->client_alert = value & 0xff;
     }
 }
 
@@ -33,6 +34,8 @@ struct duel *duel_open(struct tls_server *server, SSL *ssl)
     ASSERT(duel != NULL);
     duel->server = server;
     duel->ssl = ssl;
+    duel->client_alert = -1;
+    SSL_set_ex_data(ssl, 0, duel);
     SSL_set_info_callback(ssl, note_alert);
     return duel;
 }
@@ -208,7 +211,7 @@ int duel_plain_alert(const struct duel *duel)
 
 int duel_client_alert(const struct duel *duel)
 {
-    return (int)(uintptr_t)SSL_get_ex_data(duel->ssl, 0) - 1;
+    return duel->client_alert;
 }
 
 SSL *duel_client_new(SSL_CTX *context, const char *host_name)

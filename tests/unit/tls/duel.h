@@ -7,7 +7,7 @@
 
 #include <openssl/ssl.h>
 
-#define DUEL_ROOM (256 * 1024)
+#define DUEL_ROOM ((size_t)256 * 1024)
 
 /* Bytes on the way in one direction. */
 struct pipe {
@@ -30,6 +30,7 @@ struct duel {
     enum handshake_status status;
     struct handshake_result result; /* the last one */
     struct tls_keys keys;           /* when DONE */
+    int client_alert;               /* that the client received, or -1 */
     _Alignas(8) uint8_t state[TLS_STATE_SIZE_MAX];
 };
 

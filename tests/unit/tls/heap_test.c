@@ -47,6 +47,7 @@ static void *count_in_a_thread(void *context)
     void *block = heap_take(10);
     assert_non_null(block);
     heap_give(block);
+    heap_allow(-10);
     return NULL;
 }
 

@@ -244,6 +244,23 @@ static void foreign_and_damaged_tickets_cost_a_full_handshake(void **state)
     }
 }
 
+static void a_client_may_resume_for_ever(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct ticket_keys *keys = random_keys();
+        struct tls_server *server = server_of(fixture.set, keys);
+        struct visit v = {.server = server, .version = versions[i]};
+        assert_false(visit(&v));
+        for (int visits = 0; visits < 300; visits++) { /* more than fit in a byte */
+            assert_true(visit(&v));
+        }
+        SSL_SESSION_free(v.session);
+        tls_server_close(server);
+        ticket_keys_close(keys);
+    }
+}
+
 static void a_ticket_does_not_change_the_version(void **state)
 {
     (void)state;
@@ -281,6 +298,7 @@ int main(void)
         cmocka_unit_test(two_rotations_resume_and_three_do_not),
         cmocka_unit_test(a_key_file_outlives_the_process),
         cmocka_unit_test(foreign_and_damaged_tickets_cost_a_full_handshake),
+        cmocka_unit_test(a_client_may_resume_for_ever),
         cmocka_unit_test(a_ticket_does_not_change_the_version),
         cmocka_unit_test(tickets_say_how_long_they_live),
     };

@@ -162,7 +162,9 @@ void shape_seal(struct pipe *pipe, uint64_t sequence, uint8_t type, const void *
     uint8_t *record = pipe->bytes + pipe->size;
     uint8_t *body = record + HEADER_SIZE;
     int written = 0;
-    memcpy(record, "\x17\x03\x03", 3);
+    record[0] = 23;
+    record[1] = 3;
+    record[2] = 3;
     store_be16(record + 3, (uint16_t)(size + 1 + TAG_SIZE));
     memcpy(body, plain, size);
     body[size] = type;

@@ -165,7 +165,7 @@ static void a_bad_reload_changes_nothing(void **state)
     pki_open(&pki);
     memset(text, 1, TICKET_KEY_FILE_ENTRY);
     memset(text + TICKET_KEY_FILE_ENTRY, 2, TICKET_KEY_FILE_ENTRY);
-    memset(text + 2 * TICKET_KEY_FILE_ENTRY, 3, TICKET_KEY_FILE_ENTRY);
+    memset(text + (size_t)2 * TICKET_KEY_FILE_ENTRY, 3, TICKET_KEY_FILE_ENTRY);
     const char *path = pki_write_text(&pki, "keys", text, TICKET_KEY_FILE_ENTRY);
     struct ticket_keys *keys = ticket_keys_open(path, 60, message, sizeof(message));
     const struct sealed sealed = seal(keys);
@@ -178,7 +178,7 @@ static void a_bad_reload_changes_nothing(void **state)
     assert_int_equal(open_copy(keys, sealed), TICKET_OPENED);
     /* Newest first; the old key is now the last one. */
     memset(text, 3, TICKET_KEY_FILE_ENTRY);
-    memset(text + 2 * TICKET_KEY_FILE_ENTRY, 1, TICKET_KEY_FILE_ENTRY);
+    memset(text + (size_t)2 * TICKET_KEY_FILE_ENTRY, 1, TICKET_KEY_FILE_ENTRY);
     pki_write_text(&pki, "keys", text, sizeof(text));
     assert_int_equal(ticket_keys_reload(keys, message, sizeof(message)), 0);
     assert_int_equal(open_copy(keys, sealed), TICKET_AGED);
