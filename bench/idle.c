@@ -75,6 +75,7 @@ static int make_plan(struct idle *idle)
     bool on_loopback = options->spawn || idle->target.is_loopback;
 
     plan_read_limits(&idle->limits);
+    idle->result->limits = idle->limits;
     idle->wish = (struct plan_wish){
         .connections = options->connections,
         .threads = options->threads,

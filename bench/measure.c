@@ -152,6 +152,18 @@ static void kernel_by_cgroup(const struct measure *measure, struct result *resul
     }
 }
 
+/* A client's end in this run: as in the reference, but for the bind buckets of ports. */
+static double client_bytes(const struct result *result)
+{
+    uint32_t count = result->reference.count;
+    uint32_t connections = (uint32_t)result->open;
+    double ports = plan_ports_used(connections, result->plan->source_count, &result->limits);
+    double reference_ports = plan_ports_used(count, reference_sources(count), &result->limits);
+
+    return result->reference.client_bytes +
+           PLAN_BIND_BUCKET_BYTES * (ports / connections - reference_ports / count);
+}
+
 static void kernel_by_slabs(struct measure *measure, struct result *result)
 {
     static struct slabs held;
@@ -171,7 +183,7 @@ static void kernel_by_slabs(struct measure *measure, struct result *result)
     } else {
         double page_tables = growth(result->memory_before.page_tables,
                                     result->memory_held.page_tables, result->open);
-        result->kernel_bytes = result->growths.bytes - reference->client_bytes + page_tables;
+        result->kernel_bytes = result->growths.bytes + page_tables - client_bytes(result);
         result->kernel_method = "slab pages of both ends and the server's page tables, less the "
                                 "clients' ends as measured with bare TCP connections";
     }

@@ -106,6 +106,20 @@ void plan_loopback_source(uint32_t index, struct sockaddr_in6 *source)
     memcpy(source, &address, sizeof(address));
 }
 
+double plan_ports_used(uint32_t connections, uint32_t source_count,
+                       const struct plan_limits *limits)
+{
+    /* connect() takes every second port as long as there are any (inet_hash_connect). */
+    double ports = (double)(limits->port_last - limits->port_first + 1);
+    double each = (double)connections / (source_count == 0 ? 1 : source_count);
+    double half = ports / 2;
+
+    if (each >= half) {
+        return each < ports ? each : ports;
+    }
+    return half * (1 - pow(1 - each / half, source_count == 0 ? 1 : source_count));
+}
+
 uint32_t plan_server_shards(uint32_t connections, uint32_t descriptors_max, uint32_t cores)
 {
     /* Shards are chosen by a hash: a shard gets mean + a few times sqrt(mean); six and some room

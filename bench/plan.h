@@ -65,6 +65,15 @@ void plan_read_limits(struct plan_limits *limits);
 /* The source of a connection: one of 127.0.0.0/8 without 127.0.0.x, by index. */
 void plan_loopback_source(uint32_t index, struct sockaddr_in6 *source);
 
+/*
+ * Local ports that so many connections use, spread evenly over source addresses (0: the kernel's
+ * one), as expected from chance: each has a bind bucket of PLAN_BIND_BUCKET_BYTES in the kernel,
+ * shared by the addresses, so that a client's end costs less the more there are.
+ */
+#define PLAN_BIND_BUCKET_BYTES 128
+MUST_CHECK double plan_ports_used(uint32_t connections, uint32_t source_count,
+                                  const struct plan_limits *limits);
+
 /* Shards that a server needs for its sockets: none may fill its ring's table, though SO_REUSEPORT
  * spreads by chance. At least cores. */
 MUST_CHECK uint32_t plan_server_shards(uint32_t connections, uint32_t descriptors_max,

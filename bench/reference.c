@@ -130,6 +130,11 @@ static bool turn(struct opening *opening)
     return count > 0;
 }
 
+uint32_t reference_sources(uint32_t count)
+{
+    return (count + PORTS_PER_ADDRESS - 1) / PORTS_PER_ADDRESS;
+}
+
 static bool connect_all(struct opening *opening)
 {
     uint32_t idle = 0;
@@ -138,7 +143,7 @@ static bool connect_all(struct opening *opening)
         while (opening->started < opening->count &&
                opening->started - opening->connected - opening->failed < IN_FLIGHT_MAX) {
             struct sockaddr_in6 *source = &opening->sources[opening->started];
-            plan_loopback_source(opening->started / PORTS_PER_ADDRESS, source);
+            plan_loopback_source(opening->started % reference_sources(opening->count), source);
             connector_open(opening->ring, opening->started, 0, source, opening->target, true);
             opening->started++;
         }

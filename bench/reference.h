@@ -25,6 +25,8 @@ MUST_CHECK struct reference *reference_open(char *message, size_t message_size);
 MUST_CHECK int reference_measure(struct reference *reference, uint32_t count,
                                  struct reference_result *result, char *message,
                                  size_t message_size);
+/* Source addresses that so many are spread over. */
+MUST_CHECK uint32_t reference_sources(uint32_t count);
 void reference_close(struct reference *reference);
 
 /* Pure: shares every cache's growth by what closing this end gave back. */

@@ -127,6 +127,7 @@ static void set_memory(json_t *object, const struct result *result)
     set(object, "kernel_bytes_client_end",
         number(result->reference.count > 0 ? result->reference.client_bytes : NAN));
     set(object, "reference_connections", count(result->reference.count));
+    set(object, "reference_slabs_both_ends", slabs_of(&result->reference.growths));
     set(object, "slabs_both_ends_per_connection", slabs_of(&result->growths));
     set(object, "server_memory_before", memory_of(&result->memory_before));
     set(object, "server_memory_held", memory_of(&result->memory_held));

@@ -43,6 +43,7 @@ void machine_read(struct machine *machine);
 struct result {
     const struct bench_options *options;
     const struct plan *plan;
+    struct plan_limits limits;
     char url[512];
     struct machine machine;
     bool is_limpet; /* its admin port was read */

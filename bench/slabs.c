@@ -12,7 +12,7 @@
 #define SETTLE_MS       150
 #define SETTLE_TURNS    20
 #define DISTURBED_SHARE 0.02 /* sockets of others that spoil the figure */
-#define GROWTH_MIN      0.25 /* objects per connection */
+#define GROWTH_MIN      0.1  /* objects per connection */
 
 void slabs_parse(struct slabs *slabs, const char *text)
 {
@@ -22,16 +22,13 @@ void slabs_parse(struct slabs *slabs, const char *text)
     slabs->count = 0;
     while (line && *line != '\0' && slabs->count < SLABS_MAX) {
         struct slab slab = {0};
+        uint64_t objects_each;
         uint64_t pages_each;
-        uint64_t slab_count;
-        /* name active total size objects/slab pages/slab : tunables a b c : slabdata active total
-         */
-        int found = sscanf(line,
-                           "%31s %" SCNu64 " %*u %*u %*u %" SCNu64
-                           " : tunables %*u %*u %*u : slabdata %*u %" SCNu64,
-                           slab.name, &slab.objects, &pages_each, &slab_count);
-        if (found == 4) {
-            slab.bytes = pages_each * slab_count * page;
+        /* name active total size objects/slab pages/slab : tunables ... */
+        int found = sscanf(line, "%31s %" SCNu64 " %*u %*u %" SCNu64 " %" SCNu64 " : tunables",
+                           slab.name, &slab.objects, &objects_each, &pages_each);
+        if (found == 4 && objects_each > 0) {
+            slab.object_bytes = (double)(pages_each * page) / (double)objects_each;
             slabs->items[slabs->count++] = slab;
         }
         line = strchr(line, '\n');
@@ -162,9 +159,8 @@ void slabs_compare(struct slab_growths *growths, const struct slabs *before,
         const struct slab *now = &after->items[i];
         const struct slab *then = find(before, now->name);
         double objects = (double)now->objects - (then ? (double)then->objects : 0);
-        double bytes = (double)now->bytes - (then ? (double)then->bytes : 0);
-        struct slab_growth growth = {.objects = objects / connections,
-                                     .bytes = bytes / connections};
+        struct slab_growth growth = {.objects = objects / connections};
+        growth.bytes = growth.objects * now->object_bytes;
         if (growth.objects < GROWTH_MIN || growths->count == GROWTHS_MAX ||
             is_of_others(now->name)) {
             continue;

@@ -11,8 +11,8 @@
 
 struct slab {
     char name[SLAB_NAME_SIZE];
-    uint64_t objects; /* in use */
-    uint64_t bytes;   /* whole pages of the cache */
+    uint64_t objects;    /* in use */
+    double object_bytes; /* pages of a full slab / objects in it: with what is lost between them */
 };
 
 struct slabs {
@@ -34,11 +34,11 @@ MUST_CHECK int slabs_read_settled(struct slabs *slabs);
 
 #define GROWTHS_MAX 24
 
-/* A cache that grew with the connections: at least one object for each four of them. */
+/* A cache that grew with the connections: at least one object for each ten of them. */
 struct slab_growth {
     char name[SLAB_NAME_SIZE];
     double objects; /* per connection */
-    double bytes;   /* pages, per connection */
+    double bytes;   /* objects x their share of the pages */
 };
 
 struct slab_growths {
