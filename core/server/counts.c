@@ -21,6 +21,9 @@
 #define HANDSHAKE(outcome, value)                                                                  \
     LABELLED("handshakes_total", "TLS handshakes that ended, by outcome.", "outcome", value,       \
              handshakes[HANDSHAKE_OUTCOME_##outcome])
+#define FAILURE(reason, value)                                                                     \
+    LABELLED("handshake_failures_total", "TLS handshakes that failed, by the alert's name.",       \
+             "reason", value, handshake_failures[FAILURE_##reason])
 #define UPGRADE(reason, value)                                                                     \
     LABELLED("upgrades_total", "Upgrade requests answered, by reason.", "reason", value,           \
              upgrades[UPGRADE_##reason])
@@ -47,10 +50,17 @@ const struct metric counts_metrics[] = {
     HANDSHAKE(TIMEOUT, "timeout"),
     HANDSHAKE(RESET, "reset"),
     HANDSHAKE(SILENT, "silent"),
+    FAILURE(UNEXPECTED_MESSAGE, "unexpected_message"),
+    FAILURE(HANDSHAKE_FAILURE, "handshake_failure"),
+    FAILURE(ILLEGAL_PARAMETER, "illegal_parameter"),
+    FAILURE(DECODE_ERROR, "decode_error"),
+    FAILURE(PROTOCOL_VERSION, "protocol_version"),
+    FAILURE(OTHER, "other"),
+    FAILURE(PEER_ALERT, "peer_alert"),
+    FAILURE(PLAIN_HTTP, "plain_http"),
     GAUGE("handshakes_in_flight", "TLS handshakes under way.", handshakes_in_flight),
     GAUGE("handshakes_waiting", "Connections whose handshake waits for its turn.", handshakes_waiting),
     COUNTER("hellos_only_h2_total", "Clients that offered only HTTP/2 (ALPN h2).", hellos_only_h2),
-    COUNTER("plain_http_total", "HTTP requests in clear on the TLS port.", plain_http),
     UPGRADE(OK, "ok"),
     UPGRADE(MALFORMED, "malformed"),
     UPGRADE(NO_HOST, "no_host"),

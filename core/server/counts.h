@@ -17,6 +17,19 @@ enum handshake_outcome {
     HANDSHAKE_OUTCOMES
 };
 
+/* Why a handshake failed: what the alert said that was sent, by its name in the RFC. */
+enum handshake_failure {
+    FAILURE_UNEXPECTED_MESSAGE,
+    FAILURE_HANDSHAKE_FAILURE, /* no common suite, group or signature algorithm */
+    FAILURE_ILLEGAL_PARAMETER,
+    FAILURE_DECODE_ERROR,
+    FAILURE_PROTOCOL_VERSION,
+    FAILURE_OTHER,
+    FAILURE_PEER_ALERT, /* the client's: it does not like our certificate, perhaps */
+    FAILURE_PLAIN_HTTP,
+    HANDSHAKE_FAILURES
+};
+
 /* Why a connection that had been opened was closed; each has one close code. */
 enum close_cause {
     CAUSE_CLIENT,        /* the peer's close frame */
@@ -51,10 +64,10 @@ struct counts {
     struct counter accepted;
     struct counter accept_errors; /* ENFILE, EMFILE, ... */
     struct counter handshakes[HANDSHAKE_OUTCOMES];
+    struct counter handshake_failures[HANDSHAKE_FAILURES];
     struct counter handshakes_in_flight;
     struct counter handshakes_waiting;
     struct counter hellos_only_h2;
-    struct counter plain_http;
     struct counter upgrades[UPGRADE_REASONS];
     struct counter tokens[TOKEN_OUTCOMES];
     struct counter refused[REFUSALS];

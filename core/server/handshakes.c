@@ -94,9 +94,11 @@ static void push(struct shard *shard, struct queue *queue, uint32_t number)
 }
 
 /* Ends a handshake: what is to be said goes out in clear, then the peer may leave. */
-static void fail(struct shard *shard, uint32_t number, struct slice last_words)
+static void fail(struct shard *shard, uint32_t number, enum handshake_failure failure,
+                 struct slice last_words)
 {
     counter_add(&shard->counts.handshakes[HANDSHAKE_OUTCOME_FAILED], 1);
+    counter_add(&shard->counts.handshake_failures[failure], 1);
     if (last_words.size > 0) {
         outbound_flight(shard, number, last_words);
     }
@@ -104,12 +106,30 @@ static void fail(struct shard *shard, uint32_t number, struct slice last_words)
     opening_end(shard, conn_at(shard, number));
 }
 
+static enum handshake_failure failure_of(uint8_t alert)
+{
+    switch (alert) {
+    case ALERT_UNEXPECTED_MESSAGE:
+        return FAILURE_UNEXPECTED_MESSAGE;
+    case ALERT_HANDSHAKE_FAILURE:
+        return FAILURE_HANDSHAKE_FAILURE;
+    case ALERT_ILLEGAL_PARAMETER:
+        return FAILURE_ILLEGAL_PARAMETER;
+    case ALERT_DECODE_ERROR:
+        return FAILURE_DECODE_ERROR;
+    case ALERT_PROTOCOL_VERSION:
+        return FAILURE_PROTOCOL_VERSION;
+    default:
+        return FAILURE_OTHER;
+    }
+}
+
 static void fail_with_alert(struct shard *shard, uint32_t number, uint8_t description)
 {
     uint8_t alert[PLAIN_ALERT_SIZE];
 
     plain_alert(description, alert);
-    fail(shard, number, slice_from(alert, sizeof(alert)));
+    fail(shard, number, failure_of(description), slice_from(alert, sizeof(alert)));
 }
 
 /* Looks at a ClientHello as it comes in: whole, it queues for a handshake; hopeless, it is refused.
@@ -130,11 +150,10 @@ static void look_at_hello(struct shard *shard, uint32_t number)
         fail_with_alert(shard, number, hello.alert);
         return;
     case HELLO_PLAIN_HTTP:
-        counter_add(&shard->counts.plain_http, 1);
-        fail(shard, number, slice_text(PLAIN_HTTP_ANSWER));
+        fail(shard, number, FAILURE_PLAIN_HTTP, slice_text(PLAIN_HTTP_ANSWER));
         return;
     case HELLO_PEER_ALERT:
-        fail(shard, number, (struct slice){0});
+        fail(shard, number, FAILURE_PEER_ALERT, (struct slice){0});
         return;
     }
 }
@@ -205,7 +224,8 @@ static void feed(struct shard *shard, uint32_t number, bool is_first)
     if (status == HANDSHAKE_FAILED) {
         LOG(LOG_DEBUG, "handshake failed", log_number("alert", result.alert),
             log_number("received", result.alert_received), log_number("error", result.error));
-        fail(shard, number, result.output);
+        fail(shard, number, result.alert_received ? FAILURE_PEER_ALERT : failure_of(result.alert),
+             result.output);
         return;
     }
     if (result.output.size > 0) {

@@ -12,6 +12,7 @@
 
 enum extension_type {
     EXTENSION_SERVER_NAME = 0,
+    EXTENSION_SUPPORTED_GROUPS = 10,
     EXTENSION_SIGNATURE_ALGORITHMS = 13,
     EXTENSION_ALPN = 16,
     EXTENSION_SESSION_TICKET = 35,
@@ -108,15 +109,18 @@ static bool take_numbers(struct slice data, size_t length_size, struct slice *nu
     return taken && data.size == 0 && numbers->size > 0 && numbers->size % 2 == 0;
 }
 
+static bool has_number(const struct number_set *set, uint16_t number)
+{
+    return (set->bits[number / 64] >> number % 64 & 1) != 0;
+}
+
 /* True when number is new. */
 static bool add_number(struct number_set *set, uint16_t number)
 {
-    uint64_t bit = UINT64_C(1) << number % 64;
-
-    if ((set->bits[number / 64] & bit) != 0) {
+    if (has_number(set, number)) {
         return false;
     }
-    set->bits[number / 64] |= bit;
+    set->bits[number / 64] |= UINT64_C(1) << number % 64;
     return true;
 }
 
@@ -405,7 +409,9 @@ static uint8_t conclude(struct walk *walk)
     }
     if (hello->offers_tls_1_3) {
         /* RFC 8446, section 9.2. */
-        if (!walk->has_signature_algorithms && !walk->has_psk) {
+        bool has_groups = has_number(&walk->extensions, EXTENSION_SUPPORTED_GROUPS);
+        bool has_shares = has_number(&walk->extensions, EXTENSION_KEY_SHARE);
+        if ((!walk->has_signature_algorithms && !walk->has_psk) || has_groups != has_shares) {
             return ALERT_MISSING_EXTENSION;
         }
         hello->offers_ecdsa = walk->signs_ecdsa;

@@ -470,6 +470,10 @@ static void test_hybrid(void **unused)
     add_extension(&extensions, SUPPORTED_VERSIONS, BYTES(2, 3, 4));
     add_extension(&extensions, SIGNATURE_ALGORITHMS, BYTES(0, 2, 4, 3));
     add_extension(&extensions, KEY_SHARE, slice_from(content.bytes, content.size));
+    /* Shares without the groups that they are of (RFC 8446, section 9.2). */
+    assert_hello_refused(judge_shape(&shape, slice_from(extensions.bytes, extensions.size)),
+                         ALERT_MISSING_EXTENSION);
+    add_extension(&extensions, 10, BYTES(0, 4, 0x11, 0xec, 0, 29));
     assert_int_equal(judge_shape(&shape, slice_from(extensions.bytes, extensions.size)),
                      HELLO_WHOLE);
     assert_true(hello.offers_hybrid);
