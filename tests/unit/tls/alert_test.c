@@ -224,23 +224,41 @@ static void a_wrong_binder(void **state)
     SSL_SESSION_free(session);
 }
 
-static void resumption_without_a_key_exchange_is_refused(void **state)
+static SSL_SESSION *session_taken(void)
 {
-    (void)state;
     struct duel *duel = start();
     duel_run(duel);
     duel_echo(duel, 10);
     SSL_SESSION *session = SSL_get1_session(duel->ssl);
     SSL_set_shutdown(duel->ssl, SSL_SENT_SHUTDOWN);
     duel_close(duel);
-    duel = start();
-    SSL_set_session(duel->ssl, session);
-    duel_client(duel);
-    size_t size = 0;
-    uint8_t *modes = shape_find(&duel->to_server, 45, &size);
-    assert_int_equal(size, 2);
-    modes[1] = 0; /* psk_ke; the binder fails as well, and both say 47 */
-    end_failed(duel, ALERT_ILLEGAL_PARAMETER);
+    return session;
+}
+
+/* Without it, a stolen ticket key would open past connections. */
+static void resumption_needs_a_key_exchange(void **state)
+{
+    (void)state;
+    SSL_SESSION *session = session_taken();
+    for (uint8_t mode = 0; mode < 2; mode++) { /* psk_ke, psk_dhe_ke */
+        size_t size = 0;
+        SSL_SESSION *copy = SSL_SESSION_dup(session);
+        struct duel *duel = start();
+        SSL_set_session(duel->ssl, copy);
+        duel_client(duel);
+        uint8_t *modes = shape_find(&duel->to_server, 45, &size);
+        assert_int_equal(size, 2);
+        modes[1] = mode;
+        shape_bind(&duel->to_server, session);
+        if (mode == 0) {
+            end_failed(duel, ALERT_ILLEGAL_PARAMETER);
+        } else {
+            duel_run(duel);
+            assert_true(duel->result.resumed);
+            end_done(duel);
+        }
+        SSL_SESSION_free(copy);
+    }
     SSL_SESSION_free(session);
 }
 
@@ -533,6 +551,24 @@ static void a_second_hello_keeps_to_what_was_asked(void **state)
     shape_remove(&duel->to_server, 51);
     end_failed_in_clear(duel, ALERT_ILLEGAL_PARAMETER);
 
+    /* A group that is as good, but was not asked for: 5.7.2 alone would go on. */
+    duel = at_second_flight("X448:P-256:X25519");
+    duel->to_server.size -= sizeof(change_cipher);
+    memmove(duel->to_server.bytes, duel->to_server.bytes + sizeof(change_cipher),
+            duel->to_server.size);
+    share = shape_find(&duel->to_server, 51, &size);
+    assert_int_equal(share[3], 29);
+    uint8_t other[6 + 65] = {0, 69, 0, 23, 0, 65};
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    uint8_t *point = NULL;
+    assert_int_equal(EVP_PKEY_get1_encoded_public_key(key, &point), 65);
+    memcpy(other + 6, point, 65);
+    OPENSSL_free(point);
+    EVP_PKEY_free(key);
+    shape_remove(&duel->to_server, 51);
+    shape_add(&duel->to_server, 51, other, sizeof(other));
+    end_failed_in_clear(duel, ALERT_ILLEGAL_PARAMETER);
+
     duel = at_second_hello(); /* two shares, the right one first */
     uint8_t shares[256];
     share = shape_find(&duel->to_server, 51, &size);
@@ -640,6 +676,30 @@ static void refused_early_data_is_skipped(void **state)
     }
 }
 
+static void a_finished_in_two_records_ends_early_data(void **state)
+{
+    (void)state;
+    uint8_t finished[256];
+    SSL_SESSION *session = session_that_invites_early_data(false);
+    struct duel *duel = start_early(session, NULL, 100);
+    duel_client(duel);
+    duel_server(duel);
+    duel_client(duel);
+    assert_int_equal(duel->to_server.bytes[0],
+                     23); /* its change_cipher_spec came before the data */
+    const size_t size = shape_open(&duel->to_server, finished);
+    assert_int_equal(finished[0], 20);
+    duel->to_server.size = 0;
+    shape_seal(&duel->to_server, 0, 22, finished, 10);
+    shape_seal(&duel->to_server, 1, 22, finished + 10, size - 10);
+    duel_server(duel);
+    assert_int_equal(duel->status, HANDSHAKE_DONE);
+    assert_true(duel->result.resumed);
+    SSL_set_shutdown(duel->ssl, SSL_SENT_SHUTDOWN);
+    duel_close(duel);
+    SSL_SESSION_free(session);
+}
+
 static void endless_early_data_is_refused(void **state)
 {
     (void)state;
@@ -669,7 +729,7 @@ int main(void)
         cmocka_unit_test(tls_1_2_without_signature_algorithms_goes_on),
         cmocka_unit_test(a_bad_key_share),
         cmocka_unit_test(a_wrong_binder),
-        cmocka_unit_test(resumption_without_a_key_exchange_is_refused),
+        cmocka_unit_test(resumption_needs_a_key_exchange),
         cmocka_unit_test(large_foreign_tickets_are_ignored),
         cmocka_unit_test(a_split_hello_works),
         cmocka_unit_test(a_large_hello_works),
@@ -685,6 +745,7 @@ int main(void)
         cmocka_unit_test(a_second_hello_keeps_to_what_was_asked),
         cmocka_unit_test(a_second_hello_is_bounded),
         cmocka_unit_test(refused_early_data_is_skipped),
+        cmocka_unit_test(a_finished_in_two_records_ends_early_data),
         cmocka_unit_test(endless_early_data_is_refused),
         cmocka_unit_test(unannounced_early_data_is_refused),
     };

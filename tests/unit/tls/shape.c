@@ -1,6 +1,7 @@
 #include "shape.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <stdio.h>
 #include <string.h>
@@ -125,22 +126,56 @@ void shape_watch(SSL_CTX *context)
     SSL_CTX_set_keylog_callback(context, note_secret);
 }
 
-static void expand(const char *label, uint8_t *out, size_t out_size)
+/* HKDF-Expand-Label, or with_hash: Derive-Secret of no messages. */
+static void expand_from(const uint8_t secret[SECRET_SIZE], const char *label, bool with_hash,
+                        uint8_t *out, size_t out_size)
 {
-    uint8_t info[64];
-    const int label_size = snprintf((char *)info + 3, sizeof(info) - 3, "tls13 %s", label);
+    uint8_t info[96];
+    const int label_size = snprintf((char *)info + 3, 32, "tls13 %s", label);
+    size_t info_size = 4 + (size_t)label_size;
     store_be16(info, (uint16_t)out_size);
     info[2] = (uint8_t)label_size;
-    info[3 + label_size] = 0;
+    info[info_size - 1] = 0;
+    if (with_hash) {
+        info[info_size - 1] = SECRET_SIZE;
+        EVP_Digest("", 0, info + info_size, NULL, EVP_sha256(), NULL);
+        info_size += SECRET_SIZE;
+    }
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
     EVP_PKEY_derive_init(context);
     EVP_PKEY_CTX_set_hkdf_mode(context, EVP_PKEY_HKDEF_MODE_EXPAND_ONLY);
     EVP_PKEY_CTX_set_hkdf_md(context, EVP_sha256());
-    EVP_PKEY_CTX_set1_hkdf_key(context, client_secret, SECRET_SIZE);
-    EVP_PKEY_CTX_add1_hkdf_info(context, info, 4 + label_size);
+    EVP_PKEY_CTX_set1_hkdf_key(context, secret, SECRET_SIZE);
+    EVP_PKEY_CTX_add1_hkdf_info(context, info, (int)info_size);
     const int derived = EVP_PKEY_derive(context, out, &out_size);
     ASSERT(derived == 1);
     EVP_PKEY_CTX_free(context);
+}
+
+static void expand(const char *label, uint8_t *out, size_t out_size)
+{
+    expand_from(client_secret, label, false, out, out_size);
+}
+
+void shape_bind(struct pipe *pipe, const SSL_SESSION *session)
+{
+    static const uint8_t zeros[SECRET_SIZE];
+    uint8_t psk[SECRET_SIZE];
+    uint8_t early[SECRET_SIZE];
+    uint8_t binder_key[SECRET_SIZE];
+    uint8_t finished_key[SECRET_SIZE];
+    uint8_t hash[SECRET_SIZE];
+    size_t size = SSL_SESSION_get_master_key(session, psk, sizeof(psk));
+    ASSERT(size == SECRET_SIZE);
+    /* The list of binders: its length, one binder's length, the binder; the hello's last bytes. */
+    const size_t end = HEADER_SIZE + (size_t)load_be16(pipe->bytes + 3);
+    const size_t truncated = end - SECRET_SIZE - 3;
+    (void)HMAC(EVP_sha256(), zeros, SECRET_SIZE, psk, SECRET_SIZE, early, NULL);
+    expand_from(early, "res binder", true, binder_key, SECRET_SIZE);
+    expand_from(binder_key, "finished", false, finished_key, SECRET_SIZE);
+    EVP_Digest(pipe->bytes + HEADER_SIZE, truncated - HEADER_SIZE, hash, NULL, EVP_sha256(), NULL);
+    (void)HMAC(EVP_sha256(), finished_key, SECRET_SIZE, hash, SECRET_SIZE,
+               pipe->bytes + end - SECRET_SIZE, NULL);
 }
 
 static EVP_CIPHER_CTX *cipher(uint64_t sequence, const uint8_t header[HEADER_SIZE], int is_sealing)

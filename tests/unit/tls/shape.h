@@ -12,6 +12,10 @@ void shape_add(struct pipe *pipe, uint16_t type, const void *content,
 /* Its content's place, NULL if it is not there. */
 uint8_t *shape_find(struct pipe *pipe, uint16_t type, size_t *size);
 
+/* Binds a changed hello again to the session that it offers, alone, with SHA-256 (RFC 8446, section
+ * 4.2.11.2). */
+void shape_bind(struct pipe *pipe, const SSL_SESSION *session);
+
 /* Cuts the first record of the pipe into records of piece_size. */
 void shape_split(struct pipe *pipe, size_t piece_size);
 
