@@ -158,7 +158,7 @@ static struct certificate_set *open_set(const struct pki *pki, enum pki_key key)
 int main(void)
 {
     char message[256];
-    struct pki pki;
+    struct pki pki = {.folder = ""};
     pki_open(&pki);
     struct ticket_keys *tickets = ticket_keys_open(NULL, 3600, message, sizeof(message));
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());

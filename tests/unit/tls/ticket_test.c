@@ -135,7 +135,7 @@ static void key_files_are_read_whole_or_not_at_all(void **state)
     (void)state;
     static const size_t sizes[] = {0, 1, 47, 48, 49, 95, 96, 97, 143, 144, 145, 192, 480, 4096};
     uint8_t text[4096];
-    struct pki pki;
+    struct pki pki = {.folder = ""};
     pki_open(&pki);
     for (size_t i = 0; i < sizeof(text); i++) {
         text[i] = (uint8_t)(i * 31 + i / 256);
@@ -161,7 +161,7 @@ static void a_bad_reload_changes_nothing(void **state)
 {
     (void)state;
     uint8_t text[3 * TICKET_KEY_FILE_ENTRY];
-    struct pki pki;
+    struct pki pki = {.folder = ""};
     pki_open(&pki);
     memset(text, 1, TICKET_KEY_FILE_ENTRY);
     memset(text + TICKET_KEY_FILE_ENTRY, 2, TICKET_KEY_FILE_ENTRY);
