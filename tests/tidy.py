@@ -70,7 +70,7 @@ def main():
         if old.stat().st_mtime < time.time() - KEEP_SECONDS:
             old.unlink(missing_ok=True)
     common = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
-    for settings in (".clang-tidy", "tests/.clang-tidy"):
+    for settings in (".clang-tidy", "tests/.clang-tidy", "bench/micro/.clang-tidy"):
         common += pathlib.Path(settings).read_bytes()
     counts = {"known": 0, "clean": 0, "bad": 0}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
