@@ -246,14 +246,25 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     errno = error;
 }
 
-bool log_limit_pass(struct log_limit *limit, uint64_t now_ms, uint64_t interval_ms,
-                    uint64_t *suppressed)
+bool log_limit_pass_some(struct log_limit *limit, uint64_t now_ms, uint64_t interval_ms,
+                         uint32_t lines_max, uint64_t *suppressed)
 {
-    if (now_ms < limit->next_ms) {
+    if (now_ms < limit->next_ms && limit->lines >= lines_max) {
         limit->suppressed++;
         return false;
     }
     *suppressed = limit->suppressed;
-    *limit = (struct log_limit){.next_ms = now_ms + interval_ms};
+    limit->suppressed = 0;
+    if (now_ms >= limit->next_ms) {
+        limit->next_ms = now_ms + interval_ms;
+        limit->lines = 0;
+    }
+    limit->lines++;
     return true;
+}
+
+bool log_limit_pass(struct log_limit *limit, uint64_t now_ms, uint64_t interval_ms,
+                    uint64_t *suppressed)
+{
+    return log_limit_pass_some(limit, now_ms, interval_ms, 1, suppressed);
 }

@@ -59,11 +59,15 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     log_write((level), (event), (const struct log_field[]){__VA_ARGS__},                           \
               sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
-/* At most one line per interval_ms of its kind; how many were left out is told by the next. */
+/* At most so many lines per interval_ms of their kind; how many were left out is told by the next.
+ */
 struct log_limit {
     uint64_t next_ms;
     uint64_t suppressed;
+    uint32_t lines; /* in this interval */
 };
 /* True when the caller may write now; *suppressed: lines left out since the last one. */
 MUST_CHECK bool log_limit_pass(struct log_limit *limit, uint64_t now_ms, uint64_t interval_ms,
                                uint64_t *suppressed);
+MUST_CHECK bool log_limit_pass_some(struct log_limit *limit, uint64_t now_ms, uint64_t interval_ms,
+                                    uint32_t lines_max, uint64_t *suppressed);

@@ -273,7 +273,7 @@ static void start(struct shard *shard, uint32_t number)
     if (hello.only_h2) {
         uint64_t suppressed = 0;
         counter_add(&shard->counts.hellos_only_h2, 1);
-        if (log_limit_pass(&shard->log_limit, shard->now_ms, LOG_INTERVAL_MS, &suppressed)) {
+        if (log_limit_pass(&shard->only_h2_lines, shard->now_ms, LOG_INTERVAL_MS, &suppressed)) {
             char peer[ADDRESS_TEXT_SIZE];
             address_format(&opening->peer, peer);
             LOG(LOG_WARN, "client offers only h2: WebSocket here needs http/1.1",

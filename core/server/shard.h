@@ -86,7 +86,9 @@ struct shard {
     uint32_t open_count; /* connections of this shard in the server's count */
     uint32_t open_entry;
     uint64_t trim_next_ms;
-    struct log_limit log_limit;
+    struct log_limit only_h2_lines;
+    struct log_limit probe_lines;
+    struct log_limit refusal_lines;
     struct counts counts;
     struct ring_event events[SHARD_EVENTS_MAX];
 };

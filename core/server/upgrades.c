@@ -7,6 +7,9 @@
 #include "server/outbound.h"
 #include "server/shard.h"
 
+#define PROBE_INTERVAL_MS 60000
+#define REFUSAL_LINES_MAX 100 /* a second and shard */
+
 static void refuse(struct shard *shard, uint32_t number, struct upgrade *upgrade,
                    enum upgrade_reason reason)
 {
@@ -18,17 +21,33 @@ static void refuse(struct shard *shard, uint32_t number, struct upgrade *upgrade
     outbound_finish(shard, number, true);
 }
 
+/* Whoever sends bad requests all day must not fill the disk, nor hold the shard up. Those of
+ * balancers and browsers, which want no WebSocket at all, come all day and say nothing new. */
+static bool may_log(struct shard *shard, enum upgrade_reason reason, uint64_t *suppressed)
+{
+    if (reason == UPGRADE_NOT_UPGRADE) {
+        return log_limit_pass(&shard->probe_lines, shard->now_ms, PROBE_INTERVAL_MS, suppressed);
+    }
+    return log_limit_pass_some(&shard->refusal_lines, shard->now_ms, 1000, REFUSAL_LINES_MAX,
+                               suppressed);
+}
+
 /* What is wrong is for the operator; the client learns only that it was refused. */
 static void log_refusal(struct shard *shard, const struct conn *conn, const char *event,
                         const char *reason, const struct token_claims *claims)
 {
     char peer[ADDRESS_TEXT_SIZE];
+    uint64_t suppressed;
 
+    if (!may_log(shard, UPGRADE_TOKEN_REFUSED, &suppressed)) {
+        return;
+    }
     address_format(&opening_of(shard, conn)->peer, peer);
     LOG(LOG_INFO, event, log_text("reason", reason), log_text("peer", peer),
         log_text("subject", claims->subject), log_number("exp", (int64_t)claims->expires_s),
         log_number("nbf", (int64_t)claims->not_before_s),
-        log_number("now", (int64_t)(ring_unix_ms(shard->ring) / 1000)));
+        log_number("now", (int64_t)(ring_unix_ms(shard->ring) / 1000)),
+        log_number("suppressed", (int64_t)suppressed));
 }
 
 /* Counts the connection under its user. False: this user has too many, or no more can be counted.
@@ -145,14 +164,19 @@ static void log_bad_request(struct shard *shard, const struct conn *conn,
                             const struct upgrade *upgrade)
 {
     char peer[ADDRESS_TEXT_SIZE];
+    uint64_t suppressed;
 
+    if (!may_log(shard, upgrade->reason, &suppressed)) {
+        return;
+    }
     address_format(&opening_of(shard, conn)->peer, peer);
     LOG(LOG_INFO,
         upgrade->reason == UPGRADE_TOO_LARGE
             ? "upgrade refused: larger than upgrade.request_size_max, or too many headers"
             : "upgrade refused",
         log_text("reason", upgrade_reason_name(upgrade->reason)), log_text("peer", peer),
-        log_slice("user_agent", upgrade->user_agent));
+        log_slice("user_agent", upgrade->user_agent),
+        log_number("suppressed", (int64_t)suppressed));
 }
 
 /* Reads the request from its first byte; all of it is in bytes. True when it was decided. */

@@ -63,7 +63,11 @@ class Server:
                                         env={**os.environ, **(env or {})})
         self.reader = threading.Thread(target=self._read_log, daemon=True)
         self.reader.start()
-        line = self.wait_for_log("info listening ")
+        try:
+            line = self.wait_for_log("info listening ")
+        except AssertionError:
+            self.process.kill()
+            raise
         fields = dict(field.split("=", 1) for field in line.split() if "=" in field)
         self.port = int(fields["port"])
         self.admin_port = int(fields["admin_port"])

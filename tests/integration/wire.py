@@ -4,7 +4,7 @@ import os
 import ssl
 import struct
 
-from limpet import PATIENCE, tls_context
+from limpet import tls_context
 
 ALERT, HANDSHAKE, DATA = 21, 22, 23
 UNEXPECTED_MESSAGE, RECORD_OVERFLOW, HANDSHAKE_FAILURE, DECODE_ERROR, PROTOCOL_VERSION = 10, 22, 40, 50, 70
@@ -62,13 +62,13 @@ class Wire:
             try:
                 data = self.tls.read(size)
             except ssl.SSLWantReadError:
-                self.sock.sendall(self.outgoing.read())  # an answer to a KeyUpdate, perhaps
+                if self.outgoing.pending:  # an answer to a KeyUpdate, perhaps
+                    self.sock.sendall(self.outgoing.read())
                 if self.read_more():
                     continue
                 data = b""
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
-            self.sock.sendall(self.outgoing.read())
             return data
 
     def close_notify(self):
@@ -194,12 +194,12 @@ class ServerHello:
                 self.group = int.from_bytes(data[:2], "big")
 
 
-def at_end(sock):
-    """True when the server ends the stream, and did not leave that to a deadline of the test."""
-    sock.settimeout(PATIENCE)
+def rest_of(sock):
+    """All bytes until the server ends the stream, or resets it."""
+    data = b""
     try:
-        while sock.recv(65536):
-            pass
+        while more := sock.recv(65536):
+            data += more
     except ConnectionResetError:
         pass
-    return True
+    return data

@@ -284,6 +284,23 @@ static void test_limit(void **state)
     assert_int_equal(suppressed, 0);
 }
 
+static void test_limit_of_several(void **state)
+{
+    struct log_limit limit = {0};
+    uint64_t suppressed = 77;
+
+    (void)state;
+    assert_true(log_limit_pass_some(&limit, 1000, 100, 2, &suppressed));
+    assert_int_equal(suppressed, 0);
+    assert_true(log_limit_pass_some(&limit, 1099, 100, 2, &suppressed));
+    assert_false(log_limit_pass_some(&limit, 1099, 100, 2, &suppressed));
+    assert_true(log_limit_pass_some(&limit, 1100, 100, 2, &suppressed));
+    assert_int_equal(suppressed, 1);
+    assert_true(log_limit_pass_some(&limit, 1100, 100, 2, &suppressed));
+    assert_int_equal(suppressed, 0);
+    assert_false(log_limit_pass_some(&limit, 1100, 100, 2, &suppressed));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,7 +308,8 @@ int main(void)
         cmocka_unit_test(test_json_values), cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_errno),       cmocka_unit_test(test_levels),
         cmocka_unit_test(test_long_value),  cmocka_unit_test(test_long_line),
-        cmocka_unit_test(test_limit),       cmocka_unit_test(test_errno_kept),
+        cmocka_unit_test(test_limit),       cmocka_unit_test(test_limit_of_several),
+        cmocka_unit_test(test_errno_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
