@@ -2,8 +2,7 @@
  * Goal: what a client may do oddly works, and whatever ends a handshake ends it with the alert that
  * the RFC names, once, in clear or sealed as is due.
  */
-#include "pki.h"
-#include "shape.h"
+#include "fixture.h"
 #include "tls/alert.h"
 #include "tls/sieve.h"
 
@@ -12,99 +11,6 @@
 #include <stddef.h>
 
 #include <cmocka.h>
-
-static struct {
-    struct pki pki;
-    struct certificate_set *set;
-    struct certificate_set *rsa;
-    struct ticket_keys *tickets;
-    struct tls_server *server;
-    SSL_CTX *client;
-    char message[512];
-} fixture;
-
-static int open_fixture(void **state)
-{
-    (void)state;
-    pki_open(&fixture.pki);
-    const struct certificate_files files =
-        pki_simple(&fixture.pki, "localhost", PKI_ECDSA, "DNS:localhost");
-    const struct certificate_files rsa = pki_simple(&fixture.pki, "rsa", PKI_RSA_2048, "DNS:rsa");
-    fixture.set = certificate_set_open(&files, 1, fixture.message, sizeof(fixture.message));
-    fixture.rsa = certificate_set_open(&rsa, 1, fixture.message, sizeof(fixture.message));
-    fixture.tickets = ticket_keys_open(NULL, 3600, fixture.message, sizeof(fixture.message));
-    const struct tls_server_options options = {.certificates = fixture.set,
-                                               .tickets = fixture.tickets,
-                                               .handshakes_max = 2,
-                                               .tls_1_2 = true};
-    fixture.server = tls_server_open(&options, fixture.message, sizeof(fixture.message));
-    fixture.client = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_set_ciphersuites(fixture.client, "TLS_AES_128_GCM_SHA256");
-    shape_watch(fixture.client);
-    return fixture.server && fixture.client && fixture.rsa ? 0 : -1;
-}
-
-static int close_fixture(void **state)
-{
-    (void)state;
-    SSL_CTX_free(fixture.client);
-    tls_server_close(fixture.server);
-    ticket_keys_close(fixture.tickets);
-    certificate_set_close(fixture.set);
-    certificate_set_close(fixture.rsa);
-    pki_close(&fixture.pki);
-    return 0;
-}
-
-static struct duel *start(void)
-{
-    return duel_open(fixture.server, duel_client_new(fixture.client, "localhost"));
-}
-
-static struct duel *start_1_2(void)
-{
-    struct duel *duel = start();
-    SSL_set_max_proto_version(duel->ssl, TLS1_2_VERSION);
-    return duel;
-}
-
-static void end_done(struct duel *duel)
-{
-    assert_int_equal(duel->status, HANDSHAKE_DONE);
-    duel_echo(duel, 100);
-    SSL_set_shutdown(duel->ssl, SSL_SENT_SHUTDOWN); /* else its session counts as broken */
-    duel_close(duel);
-    assert_int_equal(handshake_heap(), 0);
-}
-
-/* The alert is in the result and reached the client. */
-static void end_failed(struct duel *duel, uint8_t alert)
-{
-    duel_run(duel);
-    assert_int_equal(duel->status, HANDSHAKE_FAILED);
-    assert_int_equal(duel->result.alert, alert);
-    assert_false(duel->result.alert_received);
-    char byte = 0;
-    (void)SSL_read(duel->ssl, &byte, 1); /* a client that has finished looks only when it reads */
-    assert_int_equal(duel_client_alert(duel), alert);
-    duel_close(duel);
-    assert_int_equal(handshake_heap(), 0);
-}
-
-/* For a client that was bent so far that it would not take the answer: the alert is the last record
- * of ours, in clear. */
-static void end_failed_in_clear(struct duel *duel, uint8_t alert)
-{
-    duel_server(duel);
-    assert_int_equal(duel->status, HANDSHAKE_FAILED);
-    assert_int_equal(duel->result.alert, alert);
-    const uint8_t *last = duel->to_client.bytes + duel->to_client.size - PLAIN_ALERT_SIZE;
-    const uint8_t expected[PLAIN_ALERT_SIZE] = {21, 3, last[2], 0, 2, 2, alert};
-    assert_true(duel->to_client.size >= PLAIN_ALERT_SIZE);
-    assert_memory_equal(last, expected, PLAIN_ALERT_SIZE);
-    duel_close(duel);
-    assert_int_equal(handshake_heap(), 0);
-}
 
 /* --- hellos without common ground --- */
 
@@ -620,107 +526,6 @@ static void a_second_hello_is_bounded(void **state)
     end_failed_in_clear(duel, ALERT_UNEXPECTED_MESSAGE);
 }
 
-/* --- early data that is not taken --- */
-
-static SSL_SESSION *session_that_invites_early_data(bool is_foreign)
-{
-    struct ticket_keys *keys =
-        ticket_keys_open(NULL, 3600, fixture.message, sizeof(fixture.message));
-    const struct tls_server_options options = {.certificates = fixture.set,
-                                               .tickets = is_foreign ? keys : fixture.tickets,
-                                               .handshakes_max = 2,
-                                               .tls_1_2 = true};
-    struct tls_server *server = tls_server_open(&options, fixture.message, sizeof(fixture.message));
-    struct duel *duel = duel_open(server, duel_client_new(fixture.client, "localhost"));
-    duel_run(duel);
-    duel_echo(duel, 10);
-    SSL_SESSION *session = SSL_get1_session(duel->ssl);
-    SSL_SESSION_set_max_early_data(session, 1 << 20);
-    SSL_set_shutdown(duel->ssl, SSL_SENT_SHUTDOWN);
-    duel_close(duel);
-    tls_server_close(server);
-    ticket_keys_close(keys);
-    return session;
-}
-
-static struct duel *start_early(SSL_SESSION *session, const char *groups, size_t size)
-{
-    static uint8_t data[1 << 17];
-    struct duel *duel = start();
-    SSL_set_session(duel->ssl, session);
-    if (groups) {
-        SSL_set1_groups_list(duel->ssl, groups);
-    }
-    size_t written = 0;
-    assert_int_equal(SSL_write_early_data(duel->ssl, data, size, &written), 1);
-    assert_int_equal(written, size);
-    return duel;
-}
-
-static void refused_early_data_is_skipped(void **state)
-{
-    (void)state;
-    static const char *const groups[] = {NULL, "X448:P-256"};
-    static const size_t sizes[] = {1, 100, 16384, 60000};
-    for (int is_foreign = 0; is_foreign < 2; is_foreign++) {
-        SSL_SESSION *session = session_that_invites_early_data(is_foreign != 0);
-        for (size_t i = 0; i < 16; i++) { /* sizes, groups, whole or in pieces */
-            struct duel *duel = start_early(session, groups[i / 4 % 2], sizes[i % 4]);
-            duel->piece_size = i / 8 * 1000;
-            duel_run(duel);
-            assert_int_equal(SSL_get_early_data_status(duel->ssl), SSL_EARLY_DATA_REJECTED);
-            assert_int_equal(duel->result.resumed, !is_foreign);
-            end_done(duel);
-        }
-        SSL_SESSION_free(session);
-    }
-}
-
-static void a_finished_in_two_records_ends_early_data(void **state)
-{
-    (void)state;
-    uint8_t finished[256];
-    SSL_SESSION *session = session_that_invites_early_data(false);
-    struct duel *duel = start_early(session, NULL, 100);
-    duel_client(duel);
-    duel_server(duel);
-    duel_client(duel);
-    assert_int_equal(duel->to_server.bytes[0],
-                     23); /* its change_cipher_spec came before the data */
-    const size_t size = shape_open(&duel->to_server, finished);
-    assert_int_equal(finished[0], 20);
-    duel->to_server.size = 0;
-    shape_seal(&duel->to_server, 0, 22, finished, 10);
-    shape_seal(&duel->to_server, 1, 22, finished + 10, size - 10);
-    duel_server(duel);
-    assert_int_equal(duel->status, HANDSHAKE_DONE);
-    assert_true(duel->result.resumed);
-    SSL_set_shutdown(duel->ssl, SSL_SENT_SHUTDOWN);
-    duel_close(duel);
-    SSL_SESSION_free(session);
-}
-
-static void endless_early_data_is_refused(void **state)
-{
-    (void)state;
-    SSL_SESSION *session = session_that_invites_early_data(false);
-    struct duel *duel = start_early(session, NULL, 70000);
-    end_failed(duel, ALERT_BAD_RECORD_MAC);
-    SSL_SESSION_free(session);
-}
-
-static void unannounced_early_data_is_refused(void **state)
-{
-    (void)state;
-    /* The same bytes behind a hello that did not offer any. */
-    struct duel *duel = start();
-    duel_client(duel);
-    static uint8_t record[5 + 100] = {23, 3, 3, 0, 100};
-    memcpy(duel->to_server.bytes + duel->to_server.size, record, sizeof(record));
-    duel->to_server.size += sizeof(record);
-    end_failed(duel, ALERT_BAD_RECORD_MAC);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -744,10 +549,6 @@ int main(void)
         cmocka_unit_test(a_second_hello_may_be_split),
         cmocka_unit_test(a_second_hello_keeps_to_what_was_asked),
         cmocka_unit_test(a_second_hello_is_bounded),
-        cmocka_unit_test(refused_early_data_is_skipped),
-        cmocka_unit_test(a_finished_in_two_records_ends_early_data),
-        cmocka_unit_test(endless_early_data_is_refused),
-        cmocka_unit_test(unannounced_early_data_is_refused),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
 }
