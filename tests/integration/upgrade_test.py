@@ -11,11 +11,8 @@ KEY_LINE = "Sec-WebSocket-Key: "
 
 
 class Refusals(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = cls.enterClassContext(Server())
-
     def setUp(self):
+        self.server = self.enterContext(Server())  # one each: the lines of refusals are bounded by the second
         self.token = self.server.token()
 
     def request(self, *headers, **options):
