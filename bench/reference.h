@@ -18,7 +18,7 @@ struct reference_result {
     struct slab_growths growths; /* both ends */
 };
 
-/* Forks the child: before threads and before much memory is in use. NULL with a message. */
+/* Forks the child, so before threads. NULL with a message. */
 MUST_CHECK struct reference *reference_open(char *message, size_t message_size);
 
 /* Measures once. Returns 0, or -1 with a message (result->count stays 0). */

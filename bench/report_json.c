@@ -187,6 +187,11 @@ json_t *report_json(const struct result *result)
     set_cpu(object, result);
     set_memory(object, result);
     set_latency(object, result);
+    set(object, "http_status_refused",
+        result->http_status > 0 ? count(result->http_status) : json_null());
+    set(object, "close_code", result->close_code > 0 ? count(result->close_code) : json_null());
+    set(object, "tls_error",
+        result->tls_error != 0 ? json_integer(result->tls_error) : json_null());
     set(object, "pings_answered", count(result->pings_answered));
     set(object, "pongs_missed", count(result->pongs_missed));
     set(object, "messages_received", count(result->messages));

@@ -68,6 +68,10 @@ static void print_connections(const struct result *result, FILE *out)
     if (result->close_code > 0) {
         line_count(out, "  most frequent close code", result->close_code, "");
     }
+    if (result->tls_error != 0) {
+        (void)snprintf(note, sizeof(note), "%d", result->tls_error);
+        line_text(out, "  last TLS alert or library error", note, "");
+    }
     if (result->pongs_missed > 0) {
         line_count(out, "pings we could not answer", result->pongs_missed,
                    "our failure: use more --threads");

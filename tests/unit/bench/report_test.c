@@ -271,7 +271,7 @@ static void test_the_page(void **state)
     free(text);
 
     for (uint32_t i = 0; i < 20; i++) {
-        const struct sample sample = {.seconds = i, .open = i * 50, .opened = i * 50};
+        const struct sample sample = {.seconds = i, .open = 50u + i, .opened = 50u + i};
         samples_add(&result->samples, &sample);
     }
     result->kernel_bytes = 4100;
