@@ -1,9 +1,9 @@
 /*
  * metrics.h - counters of many shards as Prometheus text (exposition format 0.0.4).
  *
- * The server describes its counters in a table (name, help, label, where the counter lies in a shard's
- * block of counters); this file knows nothing of what they mean. Labels are the shard's number and
- * constants of the program: nothing from a client becomes a label.
+ * The server describes its counters in a table (name, help, label, where the counter lies in a
+ * shard's block of counters); this file knows nothing of what they mean. Labels are the shard's
+ * number and constants of the program: nothing from a client becomes a label.
  */
 #pragma once
 
@@ -26,7 +26,7 @@ enum metric_type {
 };
 
 struct metric {
-    const char *name;        /* "limpet_handshakes_total"; entries of one name stand together */
+    const char *name; /* "limpet_handshakes_total"; entries of one name stand together */
     const char *help;
     enum metric_type type;
     const char *label;       /* `outcome` or NULL */
@@ -46,6 +46,6 @@ struct metrics {
  * open descriptors, start time). */
 MUST_CHECK char *metrics_render(const struct metrics *metrics, size_t *size);
 
-/* Escapes a label value: exactly backslash, quote and newline, invalid UTF-8 replaced. Returns bytes
- * written without terminator, at most out_size - 1. */
+/* Escapes a label value: exactly backslash, quote and newline, invalid UTF-8 replaced. Returns
+ * bytes written without terminator, at most out_size - 1. */
 size_t metrics_escape(struct slice value, char *out, size_t out_size);

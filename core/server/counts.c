@@ -37,6 +37,17 @@
     LABELLED("closed_total", "Open connections that were closed, by cause.", "cause", value,       \
              closed[CAUSE_##cause])
 
+#define POOL(name, pool)                                                                           \
+    {                                                                                              \
+        "limpet_pool_used", "Items of a pool in use.", METRIC_GAUGE, "pool", name,                 \
+            AT(pool_used[COUNTED_##pool]), 0                                                       \
+    }
+#define POOL_SIZE(name, pool)                                                                      \
+    {                                                                                              \
+        "limpet_pool_size", "Items of a pool in all.", METRIC_GAUGE, "pool", name,                 \
+            AT(pool_size[COUNTED_##pool]), 0                                                       \
+    }
+
 /* clang-format off */
 const struct metric counts_metrics[] = {
     GAUGE("connections_open", "Connections open now: upgraded, not yet closing.", connections_open),
@@ -126,6 +137,15 @@ const struct metric counts_metrics[] = {
     COUNTER("completion_overflows_total", "Times the ring's completion queue was full.", completion_overflows),
     COUNTER("ticks_total", "Turns of the shard's loop.", ticks),
     COUNTER("ring_enters_total", "System calls io_uring_enter.", ring_enters),
+    POOL("tls", TLS),
+    POOL("openings", OPENINGS),
+    POOL("partials", PARTIALS),
+    POOL("queued", NODES),
+    POOL_SIZE("tls", TLS),
+    POOL_SIZE("openings", OPENINGS),
+    POOL_SIZE("partials", PARTIALS),
+    POOL_SIZE("queued", NODES),
+    GAUGE("arena_size_bytes", "Bytes of the shard's arena in all.", arena_size),
     GAUGE("arena_bytes", "Bytes of the shard's arena in use.", arena_bytes),
     GAUGE("tls_heap_bytes", "Library heap of the handshakes under way.", tls_heap_bytes),
     GAUGE("channels", "Channels with a subscriber.", channels),

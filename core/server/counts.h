@@ -57,6 +57,15 @@ enum refusal {
     REFUSALS
 };
 
+/* Pools whose use is shown. */
+enum counted_pool {
+    COUNTED_TLS,
+    COUNTED_OPENINGS,
+    COUNTED_PARTIALS,
+    COUNTED_NODES,
+    COUNTED_POOLS
+};
+
 struct counts {
     struct counter connections_open; /* gauge: after the upgrade */
     struct counter connections_held; /* gauge: every accepted socket */
@@ -88,13 +97,16 @@ struct counts {
     struct counter completion_overflows;
     struct counter ticks;
     struct counter ring_enters;
-    struct counter arena_bytes;      /* gauge */
-    struct counter tls_heap_bytes;   /* gauge: library heap of handshakes in flight */
-    struct counter channels;         /* gauge */
-    struct counter subscriptions;    /* gauge */
-    struct counter timers;           /* gauge */
-    struct histogram tick_time;      /* ns, base 1 us */
-    struct histogram handshake_time; /* ns, base 1 ms: accept to Finished */
+    struct counter pool_used[COUNTED_POOLS]; /* gauge: items taken */
+    struct counter pool_size[COUNTED_POOLS]; /* gauge: items there are */
+    struct counter arena_size;               /* gauge: bytes */
+    struct counter arena_bytes;              /* gauge */
+    struct counter tls_heap_bytes;           /* gauge: library heap of handshakes in flight */
+    struct counter channels;                 /* gauge */
+    struct counter subscriptions;            /* gauge */
+    struct counter timers;                   /* gauge */
+    struct histogram tick_time;              /* ns, base 1 us */
+    struct histogram handshake_time;         /* ns, base 1 ms: accept to Finished */
 };
 
 extern const struct metric counts_metrics[];

@@ -167,6 +167,11 @@ struct shard *shard_open(const struct server *server, uint32_t number, char *mes
         return NULL;
     }
     counter_set(&shard->counts.connections_capacity, server->budget->sockets_max);
+    counter_set(&shard->counts.pool_size[COUNTED_TLS], server->budget->sockets_max);
+    counter_set(&shard->counts.pool_size[COUNTED_OPENINGS], server->budget->openings_max);
+    counter_set(&shard->counts.pool_size[COUNTED_PARTIALS], server->budget->partials_max);
+    counter_set(&shard->counts.pool_size[COUNTED_NODES], server->budget->nodes_max);
+    counter_set(&shard->counts.arena_size, server->budget->arena_size);
     return shard;
 }
 
@@ -204,12 +209,22 @@ void shard_listen(struct shard *shard, int listener_fd, bool is_ipv6)
     ring_accept(shard->ring, listener_fd, listener);
 }
 
-/* An accept ends when the table was full or the completion queue overflowed: arms it again. */
+/* The listener has no accept armed, and wants one. */
+static bool accept_is_due(const struct shard *shard, uint32_t listener)
+{
+    return !shard->accepting[listener] && !shard->stopping &&
+           shard->conns.count < shard->server->budget->sockets_max;
+}
+
+/*
+ * An accept ends when the table was full or the completion queue overflowed: arms it again. Before
+ * this tick's closes go out: an accept behind them in the batch may take a number whose close has
+ * not been reported yet (kernels before 6.15 report the accept first).
+ */
 static void rearm_accepts(struct shard *shard)
 {
     for (uint32_t i = 0; i < shard->listener_count; i++) {
-        if (!shard->accepting[i] && !shard->stopping &&
-            shard->conns.count < shard->server->budget->sockets_max) {
+        if (accept_is_due(shard, i) && shard->now_ms >= shard->accept_at_ms) {
             shard->accepting[i] = true;
             ring_accept(shard->ring, shard->listeners[i], i);
         }
@@ -292,6 +307,16 @@ static void trim(struct shard *shard)
     queue_trim(&shard->arriving);
 }
 
+static uint32_t tls_states(const struct shard *shard)
+{
+    uint32_t count = 0;
+
+    for (uint32_t class = 0; class < TLS_CLASSES; class ++) {
+        count += shard->tls[class].count;
+    }
+    return count;
+}
+
 static void measure(struct shard *shard)
 {
     struct ring_counts ring_counts;
@@ -306,6 +331,10 @@ static void measure(struct shard *shard)
     counter_set(&counts->handshakes_waiting, queue_count(&shard->arriving));
     counter_set(&counts->completion_overflows, ring_counts.completion_overflows);
     counter_set(&counts->ring_enters, ring_counts.enters);
+    counter_set(&counts->pool_used[COUNTED_TLS], tls_states(shard));
+    counter_set(&counts->pool_used[COUNTED_OPENINGS], shard->openings.count);
+    counter_set(&counts->pool_used[COUNTED_PARTIALS], shard->partials.count);
+    counter_set(&counts->pool_used[COUNTED_NODES], shard->nodes.count);
     counter_set(&counts->arena_bytes, shard->arena.used);
     counter_set(&counts->tls_heap_bytes, handshake_heap());
     counter_set(&counts->channels, channel_counts.channels);
@@ -324,6 +353,17 @@ void shard_stop(struct shard *shard, uint32_t stop_ms)
     for (uint32_t i = 0; i < shard->listener_count; i++) {
         if (shard->accepting[i]) {
             ring_cancel_accept(shard->ring, i);
+        }
+    }
+}
+
+/* Whoever comes now is refused by the kernel at once, and may try another host. */
+static void close_listeners(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->listener_count; i++) {
+        if (!shard->accepting[i] && shard->listeners[i] >= 0) {
+            close(shard->listeners[i]);
+            shard->listeners[i] = -1;
         }
     }
 }
@@ -356,6 +396,11 @@ static uint64_t timeout_ns(const struct shard *shard, bool work_left)
     if (shard->starved && wait_ms > RETRY_MS) {
         wait_ms = RETRY_MS;
     }
+    for (uint32_t i = 0; i < shard->listener_count; i++) {
+        if (accept_is_due(shard, i) && wait_ms > ACCEPT_RETRY_MS) {
+            wait_ms = ACCEPT_RETRY_MS;
+        }
+    }
     if (wait_ms > TRIM_INTERVAL_MS) {
         wait_ms = TRIM_INTERVAL_MS;
     }
@@ -377,11 +422,12 @@ bool shard_tick(struct shard *shard)
     deadlines_expire(shard);
     shard->work_left |= handshakes_step(shard);
     if (shard->stopping) {
+        close_listeners(shard);
         stop_step(shard);
     }
     outbound_flush(shard);
-    conn_reap(shard);
     rearm_accepts(shard);
+    conn_reap(shard);
     measure(shard);
     trim(shard);
     histogram_add(&shard->counts.tick_time, ring_clock_ns(shard->ring) - start_ns,
@@ -396,7 +442,9 @@ void shard_close(struct shard *shard)
     }
     channel_table_close(shard->channels);
     for (uint32_t i = 0; i < shard->listener_count; i++) {
-        close(shard->listeners[i]);
+        if (shard->listeners[i] >= 0) {
+            close(shard->listeners[i]);
+        }
     }
     if (shard->ring) {
         ring_close(shard->ring);

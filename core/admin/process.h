@@ -1,0 +1,10 @@
+/*
+ * process.h - the process's own metrics, under the names that Prometheus clients use, and what the
+ * kernel counts for the accept queues of this network namespace.
+ */
+#pragma once
+
+#include <stdio.h>
+
+/* Writes them as Prometheus text. */
+void process_write(FILE *out);
