@@ -154,6 +154,7 @@ uint32_t outbound_publish(struct shard *shard, struct slice channel, enum ws_opc
                           struct slice payload)
 {
     struct channel_members members = channel_find(shard->channels, channel);
+    uint32_t receivers = 0;
 
     if (members.count == 0) {
         return 0;
@@ -164,11 +165,15 @@ uint32_t outbound_publish(struct shard *shard, struct slice channel, enum ws_opc
         return 0;
     }
     for (uint32_t i = 0; i < members.count; i++) {
-        outbound_queue(shard, members.conn_numbers[i], message);
+        /* Nothing follows a close frame (RFC 6455, section 5.5.1). */
+        if (conn_at(shard, members.conn_numbers[i])->state == CONN_OPEN) {
+            outbound_queue(shard, members.conn_numbers[i], message);
+            receivers++;
+        }
     }
     message_release(&shard->arena, message);
-    counter_add(&shard->counts.messages_sent, members.count);
-    return members.count;
+    counter_add(&shard->counts.messages_sent, receivers);
+    return receivers;
 }
 
 void outbound_close(struct shard *shard, uint32_t number, enum ws_close_code code,
