@@ -59,6 +59,7 @@ struct partial *conn_partial(struct shard *shard, struct conn *conn)
     if (conn->partial == NONE) {
         conn->partial = pool_take(&shard->partials);
         if (conn->partial == NONE) {
+            counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
             return NULL;
         }
         struct partial *partial = pool_at(&shard->partials, conn->partial);
@@ -183,6 +184,38 @@ void conn_free(struct shard *shard, uint32_t number)
     pool_give(&shard->conns, number);
 }
 
+/* Somebody will wake it: a wait, an operation that completes, or the flush of the next tick. */
+static void check_is_driven(const struct conn *conn)
+{
+    const unsigned reading = CONN_POLLING | CONN_RECEIVING;
+    bool writing = conn->flags & CONN_DIRTY || conn->in_flight & CONN_SENDING;
+
+    switch ((enum conn_state)conn->state) {
+    case CONN_ACCEPTED:
+        ASSERT(conn->in_flight == CONN_NAMING);
+        break;
+    case CONN_HANDSHAKE:
+        ASSERT(conn->in_flight & (reading | CONN_SENDING | CONN_STEPPING));
+        break;
+    case CONN_UPGRADE:
+    case CONN_OPEN:
+    case CONN_CLOSING:
+        ASSERT(conn->in_flight & reading);
+        break;
+    case CONN_LINGER:
+        ASSERT(writing || conn->in_flight & reading);
+        break;
+    case CONN_DEAD:
+        ASSERT(conn->in_flight != 0);
+        break;
+    case CONN_FREE:
+        ASSERT(false); /* its number is taken */
+    }
+    if (conn->state != CONN_DEAD && conn->queue_tail != NONE) {
+        ASSERT(writing);
+    }
+}
+
 void conn_check(struct shard *shard, uint32_t number)
 {
     const struct conn *conn = conn_at(shard, number);
@@ -190,18 +223,23 @@ void conn_check(struct shard *shard, uint32_t number)
     if (!pool_is_taken(&shard->conns, number)) {
         return;
     }
-    ASSERT(conn->state != CONN_FREE);
-    ASSERT(conn->state <= CONN_DEAD);
     ASSERT(conn->generation != 0);
     ws_reader_check(&conn->reader);
-    if (conn->state == CONN_UPGRADE || conn->state == CONN_OPEN || conn->state == CONN_CLOSING) {
-        ASSERT(conn->tls != NONE);
-        ASSERT(wheel_is_set(&shard->wheel, number));
-        /* Somebody will wake it: a wait, a send to complete, or the flush of this tick. */
-        ASSERT(conn->in_flight != 0);
+    check_is_driven(conn);
+    ASSERT((conn->state != CONN_DEAD) == wheel_is_set(&shard->wheel, number));
+    ASSERT((conn->deadline != DEADLINE_NONE) == wheel_is_set(&shard->wheel, number));
+    if (conn->state == CONN_ACCEPTED || conn->state == CONN_HANDSHAKE) {
+        ASSERT(conn->opening != NONE);
+        ASSERT(conn->tls == NONE);
     }
-    if (conn->state == CONN_OPEN) {
+    if (conn->state == CONN_UPGRADE) {
+        ASSERT(conn->opening != NONE);
+        ASSERT(conn->tls != NONE);
+    }
+    if (conn->state == CONN_OPEN || conn->state == CONN_CLOSING) {
         ASSERT(conn->opening == NONE);
+        ASSERT(conn->tls != NONE);
+        ASSERT(conn->flags & CONN_COUNTED);
     }
     if (conn->queue_tail == NONE && conn->send == NONE) {
         ASSERT(conn->queue_bytes == 0);

@@ -465,17 +465,41 @@ void shard_close(struct shard *shard)
     free(shard);
 }
 
+/* What connections hold, together: all that the pools have given out. */
+struct held {
+    uint32_t openings;
+    uint32_t handshakes;
+    uint32_t partials;
+    uint32_t tls_states;
+    uint32_t open;
+};
+
+static void add_held(struct shard *shard, const struct conn *conn, struct held *held)
+{
+    held->tls_states += conn->tls != NONE ? 1 : 0;
+    held->partials += conn->partial != NONE ? 1 : 0;
+    held->open += conn->flags & CONN_COUNTED ? 1 : 0;
+    if (conn->opening != NONE) {
+        held->openings++;
+        held->handshakes += opening_of(shard, conn)->handshake != NONE ? 1 : 0;
+    }
+}
+
 void shard_check(struct shard *shard)
 {
-    uint32_t open_count = 0;
+    struct held held = {0};
 
     for (uint32_t number = 0; number < shard->conns.count_max; number++) {
         conn_check(shard, number);
-        if (pool_is_taken(&shard->conns, number) && conn_at(shard, number)->flags & CONN_COUNTED) {
-            open_count++;
+        if (pool_is_taken(&shard->conns, number)) {
+            add_held(shard, conn_at(shard, number), &held);
         }
     }
-    ASSERT(open_count == shard->open_count);
+    ASSERT(held.open == shard->open_count);
+    ASSERT(held.openings == shard->openings.count);
+    ASSERT(held.handshakes == handshake_count(shard->tls_server));
+    ASSERT(held.partials == shard->partials.count);
+    ASSERT(held.tls_states == tls_states(shard));
     arena_check(&shard->arena);
     wheel_check(&shard->wheel);
     channel_check(shard->channels);
