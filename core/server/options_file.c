@@ -346,14 +346,17 @@ static uint8_t *read_bytes(const char *path, size_t *size, FILE *errors)
     bytes = malloc(FILE_SIZE_MAX + 1);
     ASSERT(bytes);
     *size = fread(bytes, 1, FILE_SIZE_MAX + 1, file);
-    if (ferror(file) || *size > FILE_SIZE_MAX) {
-        (void)fprintf(errors, "%s: cannot be read, or larger than %zu bytes\n", path,
-                      FILE_SIZE_MAX);
-        free(bytes);
-        bytes = NULL;
-    }
+    int error = ferror(file) ? errno : 0; /* a folder can be opened, but not read */
     (void)fclose(file);
-    return bytes;
+    if (error != 0) {
+        (void)fprintf(errors, "%s: %s\n", path, strerrordesc_np(error));
+    } else if (*size > FILE_SIZE_MAX) {
+        (void)fprintf(errors, "%s: larger than %zu bytes\n", path, FILE_SIZE_MAX);
+    } else {
+        return bytes;
+    }
+    free(bytes);
+    return NULL;
 }
 
 int options_read_file(struct options *options, const char *path, FILE *errors)
