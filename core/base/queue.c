@@ -34,12 +34,19 @@ void queue_push(struct queue *queue, uint32_t number)
     queue->numbers[queue->head++ & (queue->size - 1)] = number;
 }
 
+uint32_t queue_peek(const struct queue *queue)
+{
+    return queue->head == queue->tail ? NONE : queue->numbers[queue->tail & (queue->size - 1)];
+}
+
 uint32_t queue_pop(struct queue *queue)
 {
-    if (queue->head == queue->tail) {
-        return NONE;
+    uint32_t number = queue_peek(queue);
+
+    if (number != NONE) {
+        queue->tail++;
     }
-    return queue->numbers[queue->tail++ & (queue->size - 1)];
+    return number;
 }
 
 void queue_trim(struct queue *queue)

@@ -26,7 +26,10 @@ static inline uint32_t queue_count(const struct queue *queue)
 
 void queue_push(struct queue *queue, uint32_t number);
 
-/* The oldest number, or NONE. */
+/* The oldest number, which stays, or NONE. */
+MUST_CHECK uint32_t queue_peek(const struct queue *queue);
+
+/* Takes the oldest number, or NONE. */
 MUST_CHECK uint32_t queue_pop(struct queue *queue);
 
 /* Gives the memory back when the queue is empty. */

@@ -15,6 +15,7 @@
  */
 #define CONNECTION_COST       5120u
 #define SOCKETS_PER_SHARD_MAX (1u << 20) /* no table is sized by the descriptor limit itself */
+#define NODES_MAX             (1u << 24) /* what a pool can hold */
 #define SOCKETS_SPARE         64u /* so that a refused connection can still be accepted and answered */
 
 static uint64_t memory_bytes(void)
@@ -135,12 +136,14 @@ int budget_make(const struct options *options, struct budget *budget, char *mess
     budget->openings_max = budget->sockets_max;
     budget->handshakes_max = min_u32(options->limits.handshakes_max, budget->sockets_max);
     budget->partials_max = budget->sockets_max;
-    budget->nodes_max = min_u32(4 * budget->sockets_max, 1u << 22);
     budget->channels_max = options->limits.channels_max;
     budget->subscriptions_max = options->limits.subscriptions_max
                                     ? options->limits.subscriptions_max
                                     : 2 * budget->sockets_max;
     budget->arena_size = next_power_of_two(options->limits.arena_size);
+    /* As many as the smallest messages that the arena holds, and four each for shared ones. */
+    uint32_t blocks = (uint32_t)(budget->arena_size / ARENA_BLOCK_MIN);
+    budget->nodes_max = min_u32(4 * budget->sockets_max + blocks, NODES_MAX);
     return 0;
 }
 

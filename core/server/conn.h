@@ -9,12 +9,12 @@
  * States, and what may be in flight in each (beside a peer-name query right after the accept):
  *
  *   CONN_FREE       nothing
- *   CONN_ACCEPTED   the peer's address is asked for                       name
- *   CONN_HANDSHAKE  has an opening; its bytes wait for the handshake step poll or receive, send,
- * step CONN_UPGRADE    has an opening and TLS keys                           poll or receive, send
- *   CONN_OPEN       counted, heartbeats run                               poll or receive, send
- *   CONN_CLOSING    our close frame is queued or sent, theirs awaited     poll or receive, send
- *   CONN_LINGER     last bytes are queued or sent; input is thrown away   poll or receive, send
+ *   CONN_ACCEPTED   the peer's address is asked for: name
+ *   CONN_HANDSHAKE  has an opening: a step that its bytes wait for, poll or receive, or a send
+ *   CONN_UPGRADE    has an opening and TLS keys: poll or receive, send
+ *   CONN_OPEN       counted, heartbeats run: poll or receive, send
+ *   CONN_CLOSING    our close frame is queued or sent, theirs awaited: poll or receive, send
+ *   CONN_LINGER     last bytes are queued or sent, input is thrown away: poll or receive, send
  *   CONN_DEAD       freed by the reaper when nothing is in flight any more
  */
 #pragma once
@@ -78,7 +78,7 @@ struct conn {
     uint32_t opening;    /* until open, else NONE */
     uint32_t partial;    /* while a record, frame or message is incomplete, else NONE */
     uint32_t queue_tail; /* last node of the circular send queue (its next is the first), or NONE */
-    uint32_t queue_bytes; /* bytes that wait in the queue */
+    uint32_t queue_bytes; /* what waits or is being sent, with a fixed cost of each message */
     uint32_t send;        /* arena block of the send in flight, or NONE */
     struct ws_reader reader;
     uint32_t user;          /* tally entry, or NONE */
@@ -114,7 +114,7 @@ MUST_CHECK struct tls_state *conn_tls(struct shard *shard, const struct conn *co
 /* Makes a place for keys; false when the pool is full. */
 MUST_CHECK bool conn_keep_keys(struct shard *shard, struct conn *conn, const struct tls_keys *keys);
 
-/* Its partial, made when there is none; NULL when the pool is full. */
+/* Its partial, made when there is none; NULL when the pool is full (counted). */
 MUST_CHECK struct partial *conn_partial(struct shard *shard, struct conn *conn);
 
 /* Marks it dead: nothing more is sent or read; the reaper frees it. Safe to call in any state. */

@@ -11,7 +11,6 @@
 #include <errno.h>
 
 #define LOG_INTERVAL_MS 60000
-#define INPUT_SIZE_MAX  (HELLO_INPUT_MAX + TLS_RECORD_SIZE_MAX) /* bytes of one handshake unread */
 #define PLAIN_HTTP_ANSWER                                                                          \
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 46\r\n"               \
     "Connection: close\r\n\r\nThis port speaks TLS: use https:// or wss://\r\n"
@@ -30,7 +29,10 @@ void handshakes_accepted(struct shard *shard, const struct ring_event *event)
     }
     if (event->result < 0) {
         if (event->result != -ECANCELED) {
+            /* The system's table of files is full, or its memory: asking at once would only spin.
+             */
             counter_add(&shard->counts.accept_errors, 1);
+            shard->accept_at_ms = shard->now_ms + ACCEPT_RETRY_MS;
         }
         return;
     }
@@ -163,9 +165,10 @@ void handshakes_received(struct shard *shard, uint32_t number, struct slice byte
     struct conn *conn = conn_at(shard, number);
     struct opening *opening = opening_of(shard, conn);
 
-    if (opening->input_size + bytes.size > INPUT_SIZE_MAX ||
-        !opening_collect(shard, opening, bytes)) {
-        fail_with_alert(shard, number, ALERT_DECODE_ERROR);
+    /* The gate bounds a ClientHello, and of what follows less than a record waits for its rest. */
+    ASSERT(opening->input_size <= HELLO_INPUT_MAX);
+    if (!opening_collect(shard, opening, bytes)) {
+        fail_with_alert(shard, number, ALERT_INTERNAL_ERROR);
         return;
     }
     if (opening->handshake == NONE) {
@@ -301,6 +304,17 @@ static uint32_t pop(struct shard *shard, struct queue *queue)
     return number;
 }
 
+/* Whoever died in the queue gives its socket back, though no handshake may begin now. */
+static void drop_dead(struct shard *shard)
+{
+    uint32_t number;
+
+    while ((number = queue_peek(&shard->arriving)) != NONE &&
+           conn_at(shard, number)->state == CONN_DEAD) {
+        (void)pop(shard, &shard->arriving);
+    }
+}
+
 bool handshakes_step(struct shard *shard)
 {
     uint32_t left = shard->server->options->limits.handshakes_per_tick_max;
@@ -312,6 +326,7 @@ bool handshakes_step(struct shard *shard)
             left--;
         }
     }
+    drop_dead(shard);
     while (left > 0 && handshake_count(shard->tls_server) < shard->server->budget->handshakes_max &&
            (number = pop(shard, &shard->arriving)) != NONE) {
         if (conn_at(shard, number)->state == CONN_HANDSHAKE) {

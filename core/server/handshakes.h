@@ -12,6 +12,8 @@
 
 struct shard;
 
+#define ACCEPT_RETRY_MS 10 /* after an accept that failed */
+
 /* RING_ACCEPT and RING_NAME completed. */
 void handshakes_accepted(struct shard *shard, const struct ring_event *event);
 void handshakes_named(struct shard *shard, const struct ring_event *event);

@@ -10,6 +10,18 @@
 
 #include <errno.h>
 
+uint32_t inbound_block(struct shard *shard, bool is_open, size_t size)
+{
+    const struct arena *arena = &shard->arena;
+    size_t used_max = is_open ? arena->size / 4 * 3 : arena->size / 2;
+    uint32_t block = arena->used + size > used_max ? NONE : arena_take(&shard->arena, size);
+
+    if (block == NONE) {
+        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
+    }
+    return block;
+}
+
 void inbound_wait(struct shard *shard, uint32_t number, bool more)
 {
     struct conn *conn = conn_at(shard, number);
@@ -95,14 +107,11 @@ static void keep_record(struct shard *shard, uint32_t number, const uint8_t *byt
 {
     struct conn *conn = conn_at(shard, number);
     struct partial *partial = conn_partial(shard, conn);
-    uint32_t block = partial ? arena_take(&shard->arena, wanted > size ? wanted : size) : NONE;
+    bool is_open = conn->state != CONN_UPGRADE;
+    uint32_t block = partial ? inbound_block(shard, is_open, wanted > size ? wanted : size) : NONE;
 
     if (block == NONE) {
-        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
-        if (conn->state == CONN_OPEN) {
-            counter_add(&shard->counts.closed[CAUSE_INTERNAL], 1);
-        }
-        conn_kill(shard, number);
+        outbound_abandon(shard, number, CAUSE_INTERNAL);
         return;
     }
     memcpy(arena_at(&shard->arena, block), bytes, size);

@@ -5,9 +5,6 @@
 
 #include "io/ring.h"
 
-#include <stddef.h>
-#include <stdint.h>
-
 struct shard;
 
 /* RING_POLL and RING_RECEIVE completed. */
@@ -16,6 +13,11 @@ void inbound_received(struct shard *shard, const struct ring_event *event);
 
 /* Raw bytes of a connection that has TLS keys; changed in place. */
 void inbound_records(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size);
+
+/* A block of the arena for input that is incomplete, or NONE (counted). What is said to others has
+ * the last quarter for itself; who is not open yet finds room only as long as half of it is free.
+ */
+MUST_CHECK uint32_t inbound_block(struct shard *shard, bool is_open, size_t size);
 
 /* Waits for the connection's next bytes, unless it is waiting already or reads no more. more: there
  * are bytes in the socket now, so receive without a poll. */

@@ -1,5 +1,6 @@
 #include "server/messages.h"
 
+#include "server/inbound.h"
 #include "server/outbound.h"
 #include "server/parcels.h"
 #include "server/shard.h"
@@ -76,8 +77,7 @@ static void control_piece(struct shard *shard, uint32_t number, const struct ws_
     }
     struct partial *partial = conn_partial(shard, conn);
     if (!partial) {
-        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
-        conn_kill(shard, number);
+        outbound_abandon(shard, number, CAUSE_INTERNAL);
         return;
     }
     if (piece->is_first) {
@@ -101,7 +101,7 @@ static bool make_room(struct shard *shard, struct partial *partial, size_t size)
     if (partial->message != NONE && arena_block_size(&shard->arena, partial->message) >= size) {
         return true;
     }
-    uint32_t block = arena_take(&shard->arena, size);
+    uint32_t block = inbound_block(shard, true, size > 0 ? size : 1);
     if (block == NONE) {
         return false;
     }
@@ -126,8 +126,7 @@ static void data_piece(struct shard *shard, uint32_t number, const struct ws_pie
         return;
     }
     struct partial *partial = conn_partial(shard, conn);
-    if (!partial || !make_room(shard, partial, partial->message_size + piece->payload.size + 1)) {
-        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
+    if (!partial || !make_room(shard, partial, partial->message_size + piece->payload.size)) {
         outbound_close(shard, number, WS_CLOSE_TRY_AGAIN_LATER, CAUSE_FULL);
         return;
     }

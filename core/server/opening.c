@@ -1,5 +1,6 @@
 #include "server/opening.h"
 
+#include "server/inbound.h"
 #include "server/shard.h"
 
 struct opening *opening_of(struct shard *shard, const struct conn *conn)
@@ -25,9 +26,8 @@ bool opening_collect(struct shard *shard, struct opening *opening, struct slice 
     size_t size = opening->input_size + bytes.size;
 
     if (opening->input == NONE || arena_block_size(&shard->arena, opening->input) < size) {
-        uint32_t block = arena_take(&shard->arena, size);
+        uint32_t block = inbound_block(shard, false, size);
         if (block == NONE) {
-            counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
             return false;
         }
         if (opening->input != NONE) {

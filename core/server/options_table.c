@@ -114,7 +114,7 @@ static const struct option_row rows[] = {
     SIZE("limits.message_size_max", limits.message_size_max, "64KB", 125, 16 * MB, OPTION_ANY,
          "Largest message of a client; above it 1009"),
     SIZE("limits.queue_bytes_max", limits.queue_bytes_max, "256KB", 4 * KB, 64 * MB, OPTION_ANY,
-         "Bytes that may wait for one connection"),
+         "Bytes that may wait for one connection, each message with 48 more"),
     NUMBER("limits.channels_max", limits.channels_max, "65536", 1, 16777216, OPTION_ANY,
            "Channels at a time, per shard"),
     NUMBER("limits.subscriptions_max", limits.subscriptions_max, "0", 1, 16777216, OPTION_ZERO,

@@ -6,11 +6,18 @@
 #include "server/inbound.h"
 #include "server/shard.h"
 
+/* What a message costs beside its bytes (the rest of a block, a node): else 256 KB of empty pongs
+ * would take 8 MB. */
+#define MESSAGE_COST 48
+
+/* When memory runs short, whoever has more than a record waiting is the cause of it. */
+#define QUEUE_BYTES_SHORT TLS_DATA_SIZE_MAX
+
 /* A send's block in the arena: this head, then the bytes. */
 struct send {
     uint32_t size;        /* bytes after the head */
     uint32_t done;        /* bytes the kernel took */
-    uint32_t queue_bytes; /* bytes of the queue that it carries */
+    uint32_t queue_bytes; /* what the messages that end in it count in the queue */
     bool is_last;         /* ends with close_notify */
 };
 static_assert(sizeof(struct send) == 16, "keeps the bytes aligned");
@@ -36,24 +43,47 @@ static bool takes_messages(const struct conn *conn)
            (conn->state == CONN_UPGRADE || conn->state == CONN_OPEN || conn->state == CONN_CLOSING);
 }
 
+void outbound_abandon(struct shard *shard, uint32_t number, enum close_cause cause)
+{
+    if (conn_at(shard, number)->state == CONN_OPEN) {
+        counter_add(&shard->counts.closed[cause], 1);
+    }
+    conn_kill(shard, number);
+}
+
+static void abandon_for_memory(struct shard *shard, uint32_t number)
+{
+    counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
+    outbound_abandon(shard, number, CAUSE_INTERNAL);
+}
+
+static bool is_short_of_memory(const struct shard *shard)
+{
+    return shard->arena.used > shard->arena.size / 4 * 3 ||
+           shard->nodes.count > shard->nodes.count_max / 4 * 3;
+}
+
+static bool is_slow(const struct shard *shard, const struct conn *conn, uint32_t cost)
+{
+    return cost > shard->server->options->limits.queue_bytes_max - conn->queue_bytes ||
+           (conn->queue_bytes > QUEUE_BYTES_SHORT && is_short_of_memory(shard));
+}
+
 void outbound_queue(struct shard *shard, uint32_t number, uint32_t message)
 {
     struct conn *conn = conn_at(shard, number);
-    uint32_t size = message_at(&shard->arena, message)->size;
+    uint32_t cost = message_at(&shard->arena, message)->size + MESSAGE_COST;
 
     if (!takes_messages(conn)) {
         return;
     }
-    if (size > shard->server->options->limits.queue_bytes_max - conn->queue_bytes) {
-        counter_add(&shard->counts.closed[CAUSE_SLOW_CONSUMER], 1);
-        conn_kill(shard, number);
+    if (is_slow(shard, conn, cost)) {
+        outbound_abandon(shard, number, CAUSE_SLOW_CONSUMER);
         return;
     }
     uint32_t node_number = pool_take(&shard->nodes);
     if (node_number == NONE) {
-        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
-        counter_add(&shard->counts.closed[CAUSE_INTERNAL], 1);
-        conn_kill(shard, number);
+        abandon_for_memory(shard, number);
         return;
     }
     struct queue_node *node = pool_at(&shard->nodes, node_number);
@@ -64,7 +94,7 @@ void outbound_queue(struct shard *shard, uint32_t number, uint32_t message)
         tail->next = node_number;
     }
     conn->queue_tail = node_number;
-    conn->queue_bytes += size;
+    conn->queue_bytes += cost;
     message_hold(&shard->arena, message);
     outbound_mark(shard, number);
 }
@@ -94,28 +124,17 @@ void outbound_drop_queue(struct shard *shard, struct conn *conn)
     conn->queue_bytes = 0;
 }
 
-/* A new message with room for size bytes; without one the connection ends, since bytes would be
- * lost. */
-static uint32_t message_for(struct shard *shard, uint32_t number, size_t size)
-{
-    uint32_t message = message_new(&shard->arena, (uint32_t)size);
-
-    if (message == NONE) {
-        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
-        conn_kill(shard, number);
-    }
-    return message;
-}
-
 void outbound_bytes(struct shard *shard, uint32_t number, struct slice bytes)
 {
-    uint32_t message = message_for(shard, number, bytes.size);
+    uint32_t message = message_new(&shard->arena, (uint32_t)bytes.size);
 
-    if (message != NONE) {
-        memcpy(message_at(&shard->arena, message)->bytes, bytes.data, bytes.size);
-        outbound_queue(shard, number, message);
-        message_release(&shard->arena, message);
+    if (message == NONE) {
+        abandon_for_memory(shard, number);
+        return;
     }
+    memcpy(message_at(&shard->arena, message)->bytes, bytes.data, bytes.size);
+    outbound_queue(shard, number, message);
+    message_release(&shard->arena, message);
 }
 
 /* A frame as a message with one reference, or NONE. */
@@ -141,9 +160,7 @@ void outbound_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
     uint32_t message = frame_message(shard, opcode, payload);
 
     if (message == NONE) {
-        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
-        counter_add(&shard->counts.closed[CAUSE_INTERNAL], 1);
-        conn_kill(shard, number);
+        abandon_for_memory(shard, number);
         return;
     }
     outbound_queue(shard, number, message);
@@ -187,14 +204,12 @@ void outbound_close(struct shard *shard, uint32_t number, enum ws_close_code cod
         return;
     }
     counter_add(&shard->counts.closed[cause], 1);
+    conn->state = CONN_CLOSING;
+    deadlines_close_sent(shard, number);
     store_be16(payload, (uint16_t)code);
     /* A close frame without a code is answered with one without (RFC 6455, section 5.5.1). */
     outbound_frame(shard, number, WS_CLOSE,
                    slice_from(payload, code == WS_CLOSE_NO_STATUS ? 0 : 2));
-    if (conn->state == CONN_OPEN) {
-        conn->state = CONN_CLOSING;
-        deadlines_close_sent(shard, number);
-    }
 }
 
 void outbound_finish(struct shard *shard, uint32_t number, bool lingers)
@@ -229,8 +244,7 @@ void outbound_flight(struct shard *shard, uint32_t number, struct slice bytes)
     uint32_t block = arena_take(&shard->arena, sizeof(struct send) + bytes.size);
 
     if (block == NONE) {
-        counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
-        conn_kill(shard, number);
+        abandon_for_memory(shard, number);
         return;
     }
     struct send *send = arena_at(&shard->arena, block);
@@ -239,12 +253,13 @@ void outbound_flight(struct shard *shard, uint32_t number, struct slice bytes)
     submit(shard, number, block);
 }
 
-/* Moves queued bytes, up to a record, to out. Returns their number. */
-static size_t gather(struct shard *shard, struct conn *conn, uint8_t *out, size_t out_size)
+/* Moves out_size queued bytes to out; the messages that end with them now count as the send's. */
+static void gather(struct shard *shard, struct conn *conn, struct send *send, uint8_t *out,
+                   size_t out_size)
 {
     size_t size = 0;
 
-    while (conn->queue_tail != NONE && size < out_size) {
+    while (size < out_size) {
         const struct queue_node *tail = pool_at(&shard->nodes, conn->queue_tail);
         struct queue_node *first = pool_at(&shard->nodes, tail->next);
         const struct message *message = message_at(&shard->arena, first->message);
@@ -255,10 +270,10 @@ static size_t gather(struct shard *shard, struct conn *conn, uint8_t *out, size_
         size += part;
         first->offset += (uint32_t)part;
         if (part == left) {
+            send->queue_bytes += message->size + MESSAGE_COST;
             pop_node(shard, conn);
         }
     }
-    return size;
 }
 
 /* Seals all that is due into the block: a KeyUpdate, one record of data, the closing alert. False
@@ -273,13 +288,12 @@ static bool seal(struct shard *shard, struct conn *conn, struct send *send, size
         size += tls_seal_update(tls, out);
     }
     if (data_size > 0) {
-        size_t gathered = gather(shard, conn, out + size + tls_headroom(tls), data_size);
-        size_t record_size = tls_seal(tls, out + size, gathered);
+        gather(shard, conn, send, out + size + tls_headroom(tls), data_size);
+        size_t record_size = tls_seal(tls, out + size, data_size);
         if (record_size == 0) {
             return false;
         }
         size += record_size;
-        send->queue_bytes = (uint32_t)gathered;
     }
     if (conn->flags & CONN_FINISHING && conn->queue_tail == NONE) {
         size += tls_seal_alert(tls, (uint8_t)conn->alert, out + size);
@@ -302,13 +316,21 @@ static void last_byte_sent(struct shard *shard, uint32_t number)
     }
 }
 
-/* Bytes to put into the next record. Nothing is in flight, so all of queue_bytes waits. */
-static uint32_t next_data_size(const struct conn *conn)
+/* Bytes to put into the next record: what waits, up to a full one. */
+static uint32_t next_data_size(struct shard *shard, const struct conn *conn)
 {
+    uint32_t size = 0;
+
     if (conn->queue_tail == NONE) {
         return 0;
     }
-    return conn->queue_bytes < TLS_DATA_SIZE_MAX ? conn->queue_bytes : TLS_DATA_SIZE_MAX;
+    const struct queue_node *tail = pool_at(&shard->nodes, conn->queue_tail);
+    const struct queue_node *node = tail;
+    do {
+        node = pool_at(&shard->nodes, node->next);
+        size += message_at(&shard->arena, node->message)->size - node->offset;
+    } while (node != tail && size < TLS_DATA_SIZE_MAX);
+    return size < TLS_DATA_SIZE_MAX ? size : TLS_DATA_SIZE_MAX;
 }
 
 static void flush_conn(struct shard *shard, uint32_t number)
@@ -318,7 +340,10 @@ static void flush_conn(struct shard *shard, uint32_t number)
     if (conn->state == CONN_DEAD || conn->in_flight & CONN_SENDING) {
         return; /* the send's completion marks it again */
     }
-    uint32_t data_size = next_data_size(conn);
+    if (conn->alert != 0) {
+        outbound_drop_queue(shard, conn); /* a fatal alert is the last thing that is said */
+    }
+    uint32_t data_size = next_data_size(shard, conn);
     bool finishing = conn->flags & CONN_FINISHING;
     if (conn->tls == NONE) {
         if (finishing) {
@@ -341,8 +366,7 @@ static void flush_conn(struct shard *shard, uint32_t number)
     *send = (struct send){0};
     if (!seal(shard, conn, send, data_size)) {
         arena_give(&shard->arena, block);
-        counter_add(&shard->counts.closed[CAUSE_TLS], 1);
-        conn_kill(shard, number);
+        outbound_abandon(shard, number, CAUSE_TLS);
         return;
     }
     if (send->size == 0) {
@@ -397,6 +421,7 @@ void outbound_sent(struct shard *shard, const struct ring_event *event)
         return;
     }
     if (!whole) {
+        outbound_drop_queue(shard, conn); /* nothing more will get through */
         inbound_lost(shard, number);
         return;
     }
@@ -404,7 +429,8 @@ void outbound_sent(struct shard *shard, const struct ring_event *event)
         last_byte_sent(shard, number);
         return;
     }
-    if (conn->queue_tail != NONE || conn->flags & CONN_FINISHING) {
+    if (conn->queue_tail != NONE || conn->flags & CONN_FINISHING ||
+        (conn->tls != NONE && tls_update_due(conn_tls(shard, conn)))) {
         outbound_mark(shard, number);
     }
     if (conn->state == CONN_HANDSHAKE) {

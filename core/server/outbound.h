@@ -15,7 +15,8 @@ struct ring_event;
 struct opening;
 
 /* Queues a message (which is held until it was sent) unless the connection takes no more. Over
- * queue_bytes_max, this message counted, it is a slow consumer and killed. */
+ * queue_bytes_max, this message and a fixed cost of each counted, it is a slow consumer and killed;
+ * when the shard's memory runs short, already over one record. */
 void outbound_queue(struct shard *shard, uint32_t number, uint32_t message);
 
 /* One frame to one connection. */
@@ -32,6 +33,9 @@ uint32_t outbound_publish(struct shard *shard, struct slice channel, enum ws_opc
 
 /* Plain bytes before there are TLS keys: a handshake's flight. Nothing may be in flight. */
 void outbound_flight(struct shard *shard, uint32_t number, struct slice bytes);
+
+/* Ends it without a word. Counts the cause if it was open. */
+void outbound_abandon(struct shard *shard, uint32_t number, enum close_cause cause);
 
 /* An open connection: sends a close frame and waits for the peer's. Counts the cause. */
 void outbound_close(struct shard *shard, uint32_t number, enum ws_close_code code,

@@ -55,10 +55,11 @@ struct shard {
     uint64_t start_ms;
     uint32_t generation; /* the last one given out */
 
-    int listeners[OPTIONS_LISTEN_MAX];
+    int listeners[OPTIONS_LISTEN_MAX]; /* -1: closed, the shard is stopping */
     uint32_t listener_count;
     bool is_ipv6[OPTIONS_LISTEN_MAX];
     bool accepting[OPTIONS_LISTEN_MAX]; /* the accept is armed */
+    uint64_t accept_at_ms;              /* an accept failed: not armed again before */
     bool stopping;
     uint32_t stop_next; /* shutdown: next number to close */
     uint64_t stop_by_ms;
