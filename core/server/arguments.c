@@ -101,19 +101,11 @@ static int apply_flags(const struct gathered *gathered, struct options *options)
     return 0;
 }
 
-int arguments_read(struct arguments *arguments, int argc, char **argv, const char *usage,
-                   const char *help, bool takes_path)
+/* The options file or dev mode's own, then the flags. */
+static int read_options(struct arguments *arguments, const struct gathered *gathered)
 {
-    struct argp argp = {.options = flag_table(), .parser = gather, .args_doc = usage, .doc = help};
-    struct gathered gathered = {.arguments = arguments, .takes_path = takes_path};
     char message[1024];
 
-    *arguments = (struct arguments){0};
-    options_init(&arguments->options);
-    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
-    if (argp_parse(&argp, argc, argv, 0, NULL, &gathered) != 0) {
-        return -1;
-    }
     if (arguments->options_path) {
         if (options_read_file(&arguments->options, arguments->options_path, stderr) != 0) {
             return -1;
@@ -126,10 +118,27 @@ int arguments_read(struct arguments *arguments, int argc, char **argv, const cha
         }
         state_set_options(&arguments->state, &arguments->options);
     }
-    if (apply_flags(&gathered, &arguments->options) != 0) {
+    if (apply_flags(gathered, &arguments->options) != 0) {
         return -1;
     }
     return options_validate(&arguments->options, stderr);
+}
+
+int arguments_read(struct arguments *arguments, int argc, char **argv, const char *usage,
+                   const char *help, bool takes_path)
+{
+    struct argp argp = {.options = flag_table(), .parser = gather, .args_doc = usage, .doc = help};
+    struct gathered gathered = {.arguments = arguments, .takes_path = takes_path};
+
+    *arguments = (struct arguments){0};
+    options_init(&arguments->options);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
+    if (argp_parse(&argp, argc, argv, 0, NULL, &gathered) != 0 ||
+        read_options(arguments, &gathered) != 0) {
+        options_free(&arguments->options);
+        return -1;
+    }
+    return 0;
 }
 
 void arguments_token_options(const struct options *options, struct token_key_options *keys,

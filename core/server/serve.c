@@ -369,8 +369,9 @@ static uint64_t monotonic_ms(void)
 }
 
 /*
- * The library heap of handshakes is glibc's, which keeps what a crowd has freed (measured: 21 MB after 2,000
- * at once). When none is in flight and there were some since the last look, it goes back to the system.
+ * The library heap of handshakes is glibc's, which keeps what a crowd has freed (measured: 21 MB
+ * after 2,000 at once). When none is in flight and there were some since the last look, it goes
+ * back to the system.
  */
 static void trim_heap(const struct service *service, uint64_t *handshakes_before)
 {
@@ -487,6 +488,7 @@ int serve(const struct arguments *arguments)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    ASSERT(signal(SIGPIPE, SIG_IGN) != SIG_ERR); /* a log whose reader has gone ends no server */
     if (open_shared(service, &arguments->options) == 0) {
         result = run(service, arguments, &signals);
     }

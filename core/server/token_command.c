@@ -137,6 +137,22 @@ static int print_tokens(const struct options *options, const struct wanted *want
     return 0;
 }
 
+static int read_options(struct options *options, const struct wanted *wanted)
+{
+    struct state state;
+    char message[1024];
+
+    if (wanted->options_path) {
+        return options_read_file(options, wanted->options_path, stderr);
+    }
+    if (state_open(&state, wanted->state_directory, message, sizeof(message)) != 0) {
+        (void)fprintf(stderr, "limpet token: %s\n", message);
+        return -1;
+    }
+    state_set_options(&state, options);
+    return 0;
+}
+
 int token_command(int argc, char **argv)
 {
     static const struct argp_option table[] = {
@@ -151,25 +167,14 @@ int token_command(int argc, char **argv)
         .options = table, .parser = gather, .doc = "Makes tokens, one a line."};
     struct wanted wanted = {.subject = "dev", .lifetime_s = 3600, .count = 1};
     struct options options;
-    struct state state;
-    char message[1024];
+    int status = 1;
 
     options_init(&options);
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
-    if (argp_parse(&argp, argc, argv, 0, NULL, &wanted) != 0) {
-        return 1;
+    if (argp_parse(&argp, argc, argv, 0, NULL, &wanted) == 0 &&
+        read_options(&options, &wanted) == 0) {
+        status = print_tokens(&options, &wanted);
     }
-    if (wanted.options_path) {
-        if (options_read_file(&options, wanted.options_path, stderr) != 0) {
-            return 1;
-        }
-    } else if (state_open(&state, wanted.state_directory, message, sizeof(message)) != 0) {
-        (void)fprintf(stderr, "limpet token: %s\n", message);
-        return 1;
-    } else {
-        state_set_options(&state, &options);
-    }
-    int status = print_tokens(&options, &wanted);
     options_free(&options);
     return status;
 }
