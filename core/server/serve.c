@@ -134,6 +134,28 @@ static int open_tallies(struct service *service, const struct options *options)
     return 0;
 }
 
+/* The kernel cuts a longer backlog without a word, and then drops clients in a storm. */
+static void warn_of_backlog(const struct options *options)
+{
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    char text[16] = "";
+
+    if (file) {
+        if (!fgets(text, sizeof(text), file)) {
+            text[0] = '\0';
+        }
+        (void)fclose(file);
+    }
+    unsigned long somaxconn = strtoul(text, NULL, 10);
+    if (somaxconn > 0 && somaxconn < options->listen_backlog) {
+        LOG(LOG_WARN, "listen_backlog is cut to net.core.somaxconn",
+            log_number("listen_backlog", options->listen_backlog),
+            log_number("somaxconn", (int64_t)somaxconn),
+            log_text("fix",
+                     "sysctl -w net.core.somaxconn=<listen_backlog>, or lower listen_backlog"));
+    }
+}
+
 /* Everything but rings, listeners and threads. */
 static int open_shared(struct service *service, const struct options *options)
 {
@@ -145,6 +167,7 @@ static int open_shared(struct service *service, const struct options *options)
     service->server.options = options;
     service->server.budget = &service->budget;
     service->server.shard_count = service->budget.shard_count;
+    warn_of_backlog(options);
     if (open_certificates(service, options) != 0 || open_token_keys(service, options) != 0) {
         return -1;
     }

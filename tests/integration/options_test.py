@@ -72,6 +72,18 @@ class Limits(unittest.TestCase):
                         self.assertIn(part, output)
                     self.assertEqual(len(output.strip().splitlines()), 1, output)
 
+    def test_a_backlog_that_the_kernel_cuts(self):  # S38
+        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
+            somaxconn = int(file.read())
+        if somaxconn >= 65535:
+            self.skipTest("somaxconn is above every backlog")
+        with tempfile.TemporaryDirectory(prefix="limpet-state-") as state:
+            for backlog, cut in ((somaxconn, False), (somaxconn + 1, True)):
+                with self.subTest(backlog=backlog):
+                    status, output = self.run_limpet("check", "--state", state, "--listen-backlog", str(backlog))
+                    self.assertEqual(status, 0, output)
+                    self.assertEqual(f"somaxconn={somaxconn} " in output, cut, output)
+
     def test_check_says_what_bounds(self):
         with tempfile.TemporaryDirectory(prefix="limpet-state-") as state:
             status, output = self.run_limpet("check", "--state", state, prefix=("prlimit", "--nofile=1024:1024"))
