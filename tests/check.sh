@@ -62,7 +62,10 @@ step_tidy() {
 
 step_cppcheck() {
     local state=${XDG_CACHE_HOME:-$HOME/.cache}/limpet/cppcheck folders=() folder
-    command -v cppcheck >/dev/null || return $SKIP
+    if ! cppcheck --version 2>/dev/null | grep -q ' 2\.10'; then
+        echo "cppcheck 2.10 is not to be had here, and other versions find other things"
+        return $SKIP
+    fi
     for folder in core bench tests; do
         [ -z "$(find $folder -name '*.c' 2>/dev/null | head -n 1)" ] || folders+=("$folder")
     done
