@@ -216,6 +216,19 @@ static void check_is_driven(const struct conn *conn)
     }
 }
 
+static void check_has_what_its_state_needs(const struct conn *conn)
+{
+    if (conn->state < CONN_OPEN) {
+        ASSERT(conn->opening != NONE);
+        ASSERT((conn->tls != NONE) == (conn->state == CONN_UPGRADE));
+    }
+    if (conn->state == CONN_OPEN || conn->state == CONN_CLOSING) {
+        ASSERT(conn->opening == NONE);
+        ASSERT(conn->tls != NONE);
+        ASSERT(conn->flags & CONN_COUNTED);
+    }
+}
+
 void conn_check(struct shard *shard, uint32_t number)
 {
     const struct conn *conn = conn_at(shard, number);
@@ -228,19 +241,7 @@ void conn_check(struct shard *shard, uint32_t number)
     check_is_driven(conn);
     ASSERT((conn->state != CONN_DEAD) == wheel_is_set(&shard->wheel, number));
     ASSERT((conn->deadline != DEADLINE_NONE) == wheel_is_set(&shard->wheel, number));
-    if (conn->state == CONN_ACCEPTED || conn->state == CONN_HANDSHAKE) {
-        ASSERT(conn->opening != NONE);
-        ASSERT(conn->tls == NONE);
-    }
-    if (conn->state == CONN_UPGRADE) {
-        ASSERT(conn->opening != NONE);
-        ASSERT(conn->tls != NONE);
-    }
-    if (conn->state == CONN_OPEN || conn->state == CONN_CLOSING) {
-        ASSERT(conn->opening == NONE);
-        ASSERT(conn->tls != NONE);
-        ASSERT(conn->flags & CONN_COUNTED);
-    }
+    check_has_what_its_state_needs(conn);
     if (conn->queue_tail == NONE && conn->send == NONE) {
         ASSERT(conn->queue_bytes == 0);
     }
