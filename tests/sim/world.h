@@ -1,0 +1,114 @@
+/*
+ * world.h - a whole server in one thread: real shards on simulated rings, ticked one after the
+ * other, and what the clients may expect of it.
+ */
+#pragma once
+
+#include "server/shard.h"
+#include "tests/sim/ring_sim.h"
+#include "tls/client.h"
+
+#include <stdio.h>
+
+#define WORLD_SHARDS_MAX  3
+#define WORLD_CLIENTS_MAX 40
+#define WORLD_CHANNEL     "room"
+
+/* What every run shares: made once, before the first. */
+struct keyring {
+    struct certificate_set *certificates;
+    struct token_keys *token_keys;
+    struct token_options token_options;
+    struct token_key_options token_key;
+};
+
+/*
+ * How bad the run is. In fair weather a client that behaves gets all that it was promised. In a
+ * tight run limits are reached; in a rough one connections are reset and clocks jump. Then a client
+ * may fail, if the counters say that there was a reason.
+ */
+enum weather {
+    WEATHER_FAIR,
+    WEATHER_TIGHT,
+    WEATHER_ROUGH,
+    WEATHERS
+};
+
+struct client;
+
+struct world {
+    uint64_t seed;
+    FILE *log; /* what happens, line by line; NULL: not told */
+    enum weather weather;
+    const struct keyring *keyring;
+    struct options options;
+    struct budget budget;
+    struct server server;
+    struct ticket_keys *tickets;
+    struct ring *main_ring;                 /* as the main thread's: posts the order to stop */
+    struct shard *shards[WORLD_SHARDS_MAX]; /* NULL: stopped and closed */
+    int listener_fds[WORLD_SHARDS_MAX];
+    size_t arena_used[WORLD_SHARDS_MAX]; /* at the start */
+    struct counts past;                  /* what closed shards had counted */
+    bool is_ipv6;
+    bool stopping;
+    bool jumped;     /* a clock has jumped */
+    bool has_resets; /* the network resets connections and loses them while they are accepted */
+    uint32_t quiet;  /* rounds in which nothing moved */
+    uint64_t moved;  /* bytes and events, to notice that */
+    uint64_t trace;  /* a hash over all that happened */
+    uint32_t jump_per_mille;
+    struct tls_client *tls_clients[2][3]; /* by version and suite; made when needed */
+    struct client *clients[WORLD_CLIENTS_MAX];
+    uint32_t client_count;
+};
+
+/* The seed decides everything; ends the process with a message when the world cannot be made. */
+void world_open(struct world *world, const struct keyring *keyring, uint64_t seed, FILE *log);
+void world_close(struct world *world);
+
+/* Every shard that has not stopped takes a turn, in an order by chance; then everything is checked.
+ */
+void world_turn(struct world *world);
+
+/* Tells every shard to stop, as the main thread does on a signal. */
+void world_stop(struct world *world);
+
+MUST_CHECK bool world_has_stopped(const struct world *world);
+
+/* Connections that the shards hold. */
+MUST_CHECK uint32_t world_held(const struct world *world);
+
+/* Asserts that every pool, queue, tally and gauge is as it was at the start. */
+void world_check_empty(struct world *world);
+
+/* One kind of counter over all shards, by its place in struct counts. */
+MUST_CHECK uint64_t world_count(const struct world *world, size_t place);
+#define WORLD_COUNT(world, field) world_count((world), offsetof(struct counts, field))
+
+/* Messages to subscribers may have been lost: the counters say so. */
+MUST_CHECK bool world_is_lossy(const struct world *world);
+
+/* Something happened in this run for which a client that behaves may be dropped. */
+MUST_CHECK bool world_has_excuse(const struct world *world);
+
+MUST_CHECK struct tls_client *world_tls_client(struct world *world, enum tls_version version,
+                                               enum tls_suite suite);
+
+void world_trace(struct world *world, uint64_t value);
+void world_trace_bytes(struct world *world, const uint8_t *bytes, size_t size);
+
+/* A line of the log; client NULL: of the world. */
+void world_say(struct world *world, const struct client *client, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/* What must not happen has: says so and ends the process. */
+_Noreturn void world_fail(struct world *world, const struct client *client, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/* weather.c: options, limits and faults by the seed. */
+void weather_choose(struct world *world);
+
+/* chance in [from, to]. */
+MUST_CHECK uint32_t weather_between(uint32_t from, uint32_t to);
+MUST_CHECK bool weather_chance(uint32_t percent);
