@@ -8,7 +8,6 @@
 
 #define NS_PER_SECOND 1000000000ull
 #define NS_PER_MS     1000000ull
-#define BUFFER_GROUP  0
 
 /*
  * One io_uring_enter. liburing's own wait functions leave out IORING_ENTER_GETEVENTS when

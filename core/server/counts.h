@@ -30,20 +30,20 @@ enum handshake_failure {
     HANDSHAKE_FAILURES
 };
 
-/* Why a connection that had been opened was closed; each has one close code. */
+/* Why a connection that had been opened was closed; each with its close code. */
 enum close_cause {
     CAUSE_CLIENT,        /* the peer's close frame */
     CAUSE_PROTOCOL,      /* 1002 */
     CAUSE_UTF8,          /* 1007 */
     CAUSE_POLICY,        /* 1008 */
     CAUSE_TOO_BIG,       /* 1009 */
-    CAUSE_INTERNAL,      /* 1011: out of memory for it */
+    CAUSE_INTERNAL,      /* no memory for it, not even to say so: no close frame */
     CAUSE_SHUTDOWN,      /* 1001 */
     CAUSE_AGE,           /* 1012 */
     CAUSE_FULL,          /* 1013 */
     CAUSE_TOKEN_EXPIRED, /* 3000 */
     CAUSE_PONG_TIMEOUT,  /* 3008 */
-    CAUSE_SLOW_CONSUMER, /* 1008 */
+    CAUSE_SLOW_CONSUMER, /* its queue is full: no close frame, which it would not read */
     CAUSE_RESET,         /* no close frame: end of stream, reset */
     CAUSE_TLS,           /* a bad record */
     CLOSE_CAUSES

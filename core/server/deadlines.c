@@ -1,7 +1,7 @@
 #include "server/deadlines.h"
 
 #include "base/random.h"
-#include "server/opening.h"
+#include "server/handshakes.h"
 #include "server/outbound.h"
 #include "server/shard.h"
 
@@ -154,15 +154,10 @@ static void expire(struct shard *shard, uint32_t number)
 
     conn->deadline = DEADLINE_NONE;
     switch (deadline) {
-    case DEADLINE_HANDSHAKE: {
-        const struct opening *opening = opening_of(shard, conn);
-        bool silent = opening->handshake == NONE && opening->input_size == 0;
-        counter_add(&shard->counts
-                         .handshakes[silent ? HANDSHAKE_OUTCOME_SILENT : HANDSHAKE_OUTCOME_TIMEOUT],
-                    1);
+    case DEADLINE_HANDSHAKE:
+        handshakes_lost(shard, number, HANDSHAKE_OUTCOME_TIMEOUT);
         conn_kill(shard, number);
         return;
-    }
     case DEADLINE_UPGRADE:
         counter_add(&shard->counts.upgrade_timeouts, 1);
         conn_kill(shard, number);

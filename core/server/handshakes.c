@@ -11,9 +11,6 @@
 #include <errno.h>
 
 #define LOG_INTERVAL_MS 60000
-#define PLAIN_HTTP_ANSWER                                                                          \
-    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 46\r\n"               \
-    "Connection: close\r\n\r\nThis port speaks TLS: use https:// or wss://\r\n"
 
 /* A socket for which there is no place, or whose address has too many: closed without a word. */
 static void turn_away(struct shard *shard, uint32_t number, enum refusal refusal)
@@ -80,13 +77,12 @@ void handshakes_named(struct shard *shard, const struct ring_event *event)
     inbound_wait(shard, number, false);
 }
 
-void handshakes_lost(struct shard *shard, uint32_t number)
+void handshakes_lost(struct shard *shard, uint32_t number, enum handshake_outcome outcome)
 {
     const struct opening *opening = opening_of(shard, conn_at(shard, number));
-    bool silent = opening->handshake == NONE && opening->input_size == 0;
+    bool is_silent = opening->handshake == NONE && opening->input_size == 0;
 
-    counter_add(
-        &shard->counts.handshakes[silent ? HANDSHAKE_OUTCOME_SILENT : HANDSHAKE_OUTCOME_RESET], 1);
+    counter_add(&shard->counts.handshakes[is_silent ? HANDSHAKE_OUTCOME_SILENT : outcome], 1);
 }
 
 static void push(struct shard *shard, struct queue *queue, uint32_t number)
@@ -134,6 +130,16 @@ static void fail_with_alert(struct shard *shard, uint32_t number, uint8_t descri
     fail(shard, number, failure_of(description), slice_from(alert, sizeof(alert)));
 }
 
+static void answer_plain_http(struct shard *shard, uint32_t number)
+{
+    struct upgrade upgrade = {0};
+    uint8_t answer[UPGRADE_ANSWER_MAX];
+
+    upgrade_decide(&upgrade, UPGRADE_PLAIN_HTTP);
+    counter_add(&shard->counts.upgrades[UPGRADE_PLAIN_HTTP], 1);
+    fail(shard, number, FAILURE_PLAIN_HTTP, slice_from(answer, upgrade_answer(&upgrade, answer)));
+}
+
 /* Looks at a ClientHello as it comes in: whole, it queues for a handshake; hopeless, it is refused.
  */
 static void look_at_hello(struct shard *shard, uint32_t number)
@@ -152,7 +158,7 @@ static void look_at_hello(struct shard *shard, uint32_t number)
         fail_with_alert(shard, number, hello.alert);
         return;
     case HELLO_PLAIN_HTTP:
-        fail(shard, number, FAILURE_PLAIN_HTTP, slice_text(PLAIN_HTTP_ANSWER));
+        answer_plain_http(shard, number);
         return;
     case HELLO_PEER_ALERT:
         fail(shard, number, FAILURE_PEER_ALERT, (struct slice){0});

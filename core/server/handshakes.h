@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "io/ring.h"
+#include "server/counts.h"
 
 struct shard;
 
@@ -25,8 +26,9 @@ void handshakes_received(struct shard *shard, uint32_t number, struct slice byte
  * peer: so there is never a second flight in flight, whatever the peer sends. */
 void handshakes_sent(struct shard *shard, uint32_t number);
 
-/* The peer left before its handshake was done: counts it. */
-void handshakes_lost(struct shard *shard, uint32_t number);
+/* A connection's handshake ended without a word of ours: counts it, as silent when the peer has not
+ * said a word either. */
+void handshakes_lost(struct shard *shard, uint32_t number, enum handshake_outcome outcome);
 
 /* The step of the tick. True when more work waits that could go on now. */
 MUST_CHECK bool handshakes_step(struct shard *shard);

@@ -46,7 +46,7 @@ void inbound_lost(struct shard *shard, uint32_t number)
     conn->flags |= CONN_STREAM_ENDED;
     switch ((enum conn_state)conn->state) {
     case CONN_HANDSHAKE:
-        handshakes_lost(shard, number);
+        handshakes_lost(shard, number, HANDSHAKE_OUTCOME_RESET);
         conn_kill(shard, number);
         return;
     case CONN_OPEN:

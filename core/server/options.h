@@ -61,7 +61,7 @@ struct options {
     } upgrade;
 
     struct {
-        bool required; /* true; false: anyone may connect, and subscribes by query: dev only */
+        bool required; /* true; false: anyone may connect, without channels: for development */
         bool in_authorization; /* true */
         bool in_protocol;      /* true */
         bool in_cookie;        /* false */

@@ -51,7 +51,6 @@ static int open_pools(struct shard *shard)
     error |= pool_open(&shard->partials, POOL_SECRET, sizeof(struct partial), budget->partials_max);
     error |= pool_open(&shard->nodes, POOL_PLAIN, sizeof(struct queue_node), budget->nodes_max);
     error |= arena_open(&shard->arena, budget->arena_size);
-    error |= wheel_open(&shard->wheel, budget->sockets_max, shard->now_ms);
     error |= queue_open(&shard->dirty, budget->sockets_max);
     error |= queue_open(&shard->reap, budget->sockets_max);
     error |= queue_open(&shard->continuing, budget->sockets_max);
@@ -194,6 +193,10 @@ int shard_open_ring(struct shard *shard, char *message, size_t message_size)
     ASSERT(count == 0);
     shard->now_ms = shard->now_ns / 1000000;
     shard->start_ms = shard->now_ms;
+    if (wheel_open(&shard->wheel, shard->server->budget->sockets_max, shard->now_ms) != 0) {
+        (void)snprintf(message, message_size, "shard %u: no memory for its timers", shard->number);
+        return -1;
+    }
     shard->trim_next_ms = shard->now_ms + TRIM_INTERVAL_MS;
     return 0;
 }
@@ -383,7 +386,12 @@ static void stop_step(struct shard *shard)
 /* True when nothing is left, or the deadline for a friendly end has passed. */
 static bool has_stopped(const struct shard *shard)
 {
-    return shard->stopping && (shard->conns.count == 0 || shard->now_ms >= shard->stop_by_ms);
+    bool is_empty = shard->conns.count == 0;
+
+    for (uint32_t i = 0; i < shard->listener_count; i++) {
+        is_empty = is_empty && shard->listeners[i] < 0; /* else clients would wait for nobody */
+    }
+    return shard->stopping && (is_empty || shard->now_ms >= shard->stop_by_ms);
 }
 
 static uint64_t timeout_ns(const struct shard *shard, bool work_left)

@@ -3,9 +3,7 @@
 #include "ws/bearer.h"
 #include "ws/request.h"
 
-#define KEY_SIZE      16 /* bytes, decoded */
-#define KEY_TEXT_SIZE BASE64_SIZE(KEY_SIZE)
-#define COUNT(array)  (sizeof(array) / sizeof((array)[0]))
+#define KEY_SIZE 16 /* bytes, decoded */
 
 enum field {
     FIELD_AUTHORIZATION,
