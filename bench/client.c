@@ -52,6 +52,14 @@ static struct place place_at(struct clients *all, uint32_t group_number, uint32_
     };
 }
 
+/* memcpy, also of nothing. */
+static void copy(uint8_t *to, struct slice from)
+{
+    if (from.size > 0) {
+        memcpy(to, from.data, from.size);
+    }
+}
+
 /* --- work ------------------------------------------------------------------------------------- */
 
 static struct work *work_of(const struct place *at)
@@ -256,7 +264,7 @@ static bool queue_control(const struct place *at, enum ws_opcode opcode, struct 
         return false;
     }
     ASSERT(payload.size <= sizeof(masked));
-    memcpy(masked, payload.data, payload.size);
+    copy(masked, payload);
     random_bytes(mask, sizeof(mask));
     size_t header_size = ws_write_masked_header(opcode, masked, payload.size, mask, header);
     uint8_t *out = work->output + work->output_size + tls_headroom(at->state);
@@ -315,7 +323,7 @@ static size_t feed_handshake(const struct place *at, struct work *work, const ui
             end(at, OUTCOME_OWN_OTHER);
             return used;
         }
-        memcpy(work->output + work->output_size, result.output.data, result.output.size);
+        copy(work->output + work->output_size, result.output);
         work->output_size += (uint32_t)result.output.size;
     } while (status == HANDSHAKE_MORE && result.consumed > 0 && used < size);
 
@@ -377,7 +385,7 @@ static void take_control(const struct place *at, const struct ws_piece *piece)
     }
     work->control_size = piece->is_first ? 0 : work->control_size;
     ASSERT(work->control_size + piece->payload.size <= WS_CONTROL_SIZE_MAX);
-    memcpy(work->control + work->control_size, piece->payload.data, piece->payload.size);
+    copy(work->control + work->control_size, piece->payload);
     work->control_size += (uint32_t)piece->payload.size;
     at->client->control_open = !piece->is_last;
     if (piece->is_last) {

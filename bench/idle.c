@@ -23,8 +23,8 @@
 #define TICK_MS         100
 #define PROGRESS_TTY_S  1.0
 #define PROGRESS_LOG_S  5.0
-#define QUIET_MS        2000 /* the server without connections */
-#define AFTERWARDS_MS   2000 /* it lets go of them */
+#define QUIET_MS        1000 /* the server without connections */
+#define AFTERWARDS_MS   1000 /* it lets go of them */
 #define SAMPLE_RAMP_S   0.2
 #define REFERENCE_TRIES 3 /* others' sockets may spoil one */
 
