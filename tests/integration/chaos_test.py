@@ -19,7 +19,7 @@ import threading
 import time
 import unittest
 
-from limpet import BINARY, CLOSE, CONTINUATION, KEY, PING, PONG, TEXT, Server, frame, main, tls_context
+from limpet import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Server, frame, main, tls_context
 from wire import Wire, client_hello, extension, hello_extensions, in_records, record
 
 SEED = int(os.environ.get("CHAOS_SEED", random.SystemRandom().randrange(1 << 32)))
