@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+/* What a parcel has besides the message: its head, a channel's name. */
+#define PARCEL_EXTRA 512
+
 void options_init(struct options *options)
 {
     const struct option_row *row;
@@ -117,9 +120,10 @@ static void validate_limits(const struct options *options, FILE *errors, int *pr
     expect(errors, problems, options->limits.arena_size / 2 >= options->limits.queue_bytes_max,
            "limits.arena_size: too small for one full queue of limits.queue_bytes_max; allowed: "
            "twice as much at least");
-    expect(errors, problems, options->limits.mailbox_size / 2 >= options->limits.message_size_max,
+    expect(errors, problems,
+           options->limits.mailbox_size / 2 >= options->limits.message_size_max + PARCEL_EXTRA,
            "limits.mailbox_size: too small for messages of limits.message_size_max; allowed: twice "
-           "as much at least");
+           "as much and 1 KB at least");
     expect(errors, problems,
            options->limits.handshakes_per_tick_max <= options->limits.handshakes_max,
            "limits.handshakes_per_tick_max: more than limits.handshakes_max; allowed: as many at "
