@@ -206,7 +206,9 @@ class Pieces(unittest.TestCase):
         """Two records: the first is counted before the second goes out."""
         request = self.server.request("Cookie: token=no", "Sec-WebSocket-Protocol: a, b")
         for cut in range(1, len(request), 23):
+            handshakes = self.server.metric("limpet_handshakes_total", outcome="full")
             with self.subTest(cut=cut), Wire(self.server).handshake() as wire:
+                self.server.wait_metric("limpet_handshakes_total", handshakes + 1, outcome="full")
                 first, second = wire.seal(request[:cut]), wire.seal(request[cut:])
                 received = self.server.metric("limpet_received_bytes_total")
                 wire.sock.sendall(first)
