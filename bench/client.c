@@ -1,33 +1,16 @@
 #include "bench/client.h"
 
 #include "base/random.h"
+#include "bench/place.h"
 #include "io/connector.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define GENERATION 0 /* a number has one client in its life */
 #define FRAME_OVERHEAD                                                                             \
     (2 * TLS_OVERHEAD_MAX + 5 + WS_HEADER_SIZE_MAX) /* and a KeyUpdate before it */
 #define MESSAGE_SIZE_MAX (64u << 20)
-
-enum client_operation {
-    OPERATION_CONNECT = 1,
-    OPERATION_POLL = 2,
-    OPERATION_RECEIVE = 4,
-    OPERATION_SEND = 8,
-    OPERATION_CLOSE = 16,
-};
-
-/* One client, looked up. */
-struct place {
-    struct clients *all;
-    struct group *group;
-    struct client *client;
-    struct tls_state *state;
-    uint32_t number;
-};
 
 uint64_t client_clock(void)
 {
@@ -37,195 +20,11 @@ uint64_t client_clock(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static struct place place_at(struct clients *all, uint32_t group_number, uint32_t number)
-{
-    ASSERT(group_number < all->group_count);
-    struct group *group = &all->groups[group_number];
-
-    ASSERT(number < group->client_count);
-    return (struct place){
-        .all = all,
-        .group = group,
-        .client = &group->clients[number],
-        .state = (void *)(group->states + (size_t)number * all->state_size),
-        .number = number,
-    };
-}
-
 /* memcpy, also of nothing. */
 static void copy(uint8_t *to, struct slice from)
 {
     if (from.size > 0) {
         memcpy(to, from.data, from.size);
-    }
-}
-
-/* --- work ------------------------------------------------------------------------------------- */
-
-static struct work *work_of(const struct place *at)
-{
-    return at->client->work == 0 ? NULL : pool_at(&at->all->works, at->client->work - 1);
-}
-
-/* The client's work, a new one if it has none; NULL when all are in use. */
-static struct work *work_need(const struct place *at)
-{
-    struct work *work = work_of(at);
-
-    if (work) {
-        return work;
-    }
-    uint32_t number = pool_take(&at->all->works);
-    if (number == NONE) {
-        return NULL;
-    }
-    at->client->work = number + 1;
-    work = pool_at(&at->all->works, number);
-    memset(work, 0, offsetof(struct work, output));
-    work->handshake = NONE;
-    work->group = (uint32_t)(at->group - at->all->groups);
-    work->number = at->number;
-    return work;
-}
-
-static void handshake_drop(const struct place *at)
-{
-    struct work *work = work_of(at);
-
-    if (work && work->handshake != NONE) {
-        client_handshake_end(at->all->tls, work->handshake);
-        work->handshake = NONE;
-    }
-}
-
-static void work_release(const struct place *at)
-{
-    handshake_drop(at);
-    if (at->client->work != 0) {
-        pool_give(&at->all->works, at->client->work - 1);
-        at->client->work = 0;
-    }
-}
-
-/* --- operations ------------------------------------------------------------------------------- */
-
-static void start_send(const struct place *at)
-{
-    struct work *work = work_of(at);
-
-    if (work && work->output_size > 0 && (at->client->operations & OPERATION_SEND) == 0) {
-        work->sending = work->output_size;
-        at->client->operations |= OPERATION_SEND;
-        ring_send(at->group->ring, at->number, GENERATION, work->output, work->sending);
-    }
-}
-
-/* What arrives may need a struct work to be answered with: receives under way have one each set
- * aside. When none is left, the poll is armed again, and fires again. Completions come in order,
- * so a burst of pings would else take a work each before the first answer's is given back. */
-static bool has_spare_work(const struct clients *all)
-{
-    return all->works.count + all->receiving < all->works.count_max;
-}
-
-static void start_receive(const struct place *at)
-{
-    struct clients *all = at->all;
-
-    if (at->client->work == 0 && !has_spare_work(all)) {
-        return; /* settle arms the poll */
-    }
-    all->receiving++;
-    at->client->operations |= OPERATION_RECEIVE;
-    ring_receive(at->group->ring, at->number, GENERATION);
-}
-
-/* Sends what is left, then cancels the poll (closing does not end it), then closes. */
-static void settle_closing(const struct place *at)
-{
-    struct client *client = at->client;
-
-    start_send(at);
-    if ((client->operations & OPERATION_POLL) != 0 && !client->poll_cancelled) {
-        client->poll_cancelled = 1;
-        ring_cancel_poll(at->group->ring, at->number, GENERATION);
-    }
-    if (client->operations == 0) {
-        work_release(at);
-        client->operations = OPERATION_CLOSE;
-        ring_close_socket(at->group->ring, at->number, GENERATION);
-    }
-}
-
-/* After every event: what the client waits for now. */
-static void settle(const struct place *at)
-{
-    struct client *client = at->client;
-    struct work *work = work_of(at);
-
-    if (client->stage == CLIENT_GONE) {
-        return;
-    }
-    if (client->stage == CLIENT_CLOSING) {
-        settle_closing(at);
-        return;
-    }
-    start_send(at);
-    if ((client->operations & (OPERATION_CONNECT | OPERATION_POLL | OPERATION_RECEIVE)) == 0) {
-        client->operations |= OPERATION_POLL;
-        ring_poll(at->group->ring, at->number, GENERATION);
-    }
-    if (work && client->stage == CLIENT_OPEN && work->input_size == 0 && work->output_size == 0 &&
-        !client->control_open) {
-        work_release(at);
-    }
-}
-
-/* --- endings ---------------------------------------------------------------------------------- */
-
-/* From open or under way to closing; the caller has counted why. */
-static void begin_closing(const struct place *at)
-{
-    struct load_counts *counts = &at->all->counts;
-
-    ASSERT(at->client->stage < CLIENT_CLOSING);
-    if (at->client->stage == CLIENT_OPEN) {
-        counter_set(&counts->open, counter_read(&counts->open) - 1);
-    } else {
-        counter_set(&counts->in_flight, counter_read(&counts->in_flight) - 1);
-    }
-    handshake_drop(at);
-    at->client->stage = CLIENT_CLOSING;
-}
-
-static void end(const struct place *at, enum outcome outcome)
-{
-    if (at->client->stage < CLIENT_CLOSING) {
-        counter_add(&at->all->counts.ended[outcome], 1);
-        begin_closing(at);
-    }
-}
-
-/* The stream ended, or worse. */
-static void end_by_peer(const struct place *at)
-{
-    switch ((enum client_stage)at->client->stage) {
-    case CLIENT_CONNECT:
-        end(at, OUTCOME_CONNECT_RESET);
-        break;
-    case CLIENT_TLS:
-        end(at, OUTCOME_TLS_CLOSED);
-        break;
-    case CLIENT_UPGRADE:
-        end(at, OUTCOME_UPGRADE_CLOSED);
-        break;
-    case CLIENT_OPEN:
-        end(at, OUTCOME_LOST_RESET);
-        break;
-    case CLIENT_NONE:
-    case CLIENT_CLOSING:
-    case CLIENT_GONE:
-        break;
     }
 }
 
@@ -258,7 +57,7 @@ static bool queue_control(const struct place *at, enum ws_opcode opcode, struct 
     uint8_t header[WS_HEADER_SIZE_MAX];
     uint8_t masked[WS_CONTROL_SIZE_MAX];
     uint8_t mask[4];
-    struct work *work = work_need(at);
+    struct work *work = place_work_need(at);
 
     if (!work || !room_for_frame(at, work, payload.size)) {
         return false;
@@ -288,7 +87,7 @@ static void queue_request(const struct place *at, struct work *work)
                                 room < TLS_DATA_SIZE_MAX ? room : TLS_DATA_SIZE_MAX);
 
     if (size == 0 || !seal_output(at, work, size)) {
-        end(at, OUTCOME_OWN_OTHER); /* a request that fits no record */
+        place_end(at, OUTCOME_OWN_OTHER); /* a request that fits no record */
     }
 }
 
@@ -301,7 +100,7 @@ static void begin_upgrade(const struct place *at, struct work *work)
     client_handshake_keys(at->all->tls, work->handshake, &keys);
     tls_state_init(at->state, &keys);
     secret_wipe(&keys, sizeof(keys));
-    handshake_drop(at);
+    place_drop_handshake(at);
     work->secured_ns = client_clock();
     at->client->stage = CLIENT_UPGRADE;
     queue_request(at, work);
@@ -320,7 +119,7 @@ static size_t feed_handshake(const struct place *at, struct work *work, const ui
             client_handshake_feed(at->all->tls, work->handshake, data + used, size - used, &result);
         used += result.consumed;
         if (result.output.size > sizeof(work->output) - work->output_size) {
-            end(at, OUTCOME_OWN_OTHER);
+            place_end(at, OUTCOME_OWN_OTHER);
             return used;
         }
         copy(work->output + work->output_size, result.output);
@@ -331,21 +130,21 @@ static size_t feed_handshake(const struct place *at, struct work *work, const ui
         begin_upgrade(at, work);
     } else if (status == HANDSHAKE_FAILED) {
         at->all->tls_error = result.alert_received ? result.alert : result.error;
-        end(at, OUTCOME_TLS_FAILED);
+        place_end(at, OUTCOME_TLS_FAILED);
     }
     return used;
 }
 
 static void handle_connected(const struct place *at)
 {
-    struct work *work = work_of(at);
+    struct work *work = place_work(at);
 
     ASSERT(work);
     work->connected_ns = client_clock();
     at->client->stage = CLIENT_TLS;
     work->handshake = client_handshake_start(at->all->tls);
     if (work->handshake == NONE) {
-        end(at, OUTCOME_OWN_MEMORY);
+        place_end(at, OUTCOME_OWN_MEMORY);
         return;
     }
     (void)feed_handshake(at, work, NULL, 0);
@@ -362,13 +161,13 @@ static void answer_control(const struct place *at, enum ws_opcode opcode, struct
     } else if (opcode == WS_CLOSE) {
         uint16_t code = 0;
         if (ws_read_close(payload, &code) == WS_ERROR || code > CLOSE_CODE_MAX) {
-            end(at, OUTCOME_LOST_PROTOCOL);
+            place_end(at, OUTCOME_LOST_PROTOCOL);
             return;
         }
         at->all->close_codes[code]++;
         (void)queue_control(at, WS_CLOSE,
                             payload.size >= 2 ? slice_from(payload.data, 2) : slice_from("", 0));
-        end(at, OUTCOME_LOST_CLOSED);
+        place_end(at, OUTCOME_LOST_CLOSED);
     }
 }
 
@@ -378,9 +177,9 @@ static void take_control(const struct place *at, const struct ws_piece *piece)
         answer_control(at, piece->opcode, piece->payload);
         return;
     }
-    struct work *work = work_need(at);
+    struct work *work = place_work_need(at);
     if (!work) {
-        end(at, OUTCOME_OWN_MEMORY);
+        place_end(at, OUTCOME_OWN_MEMORY);
         return;
     }
     work->control_size = piece->is_first ? 0 : work->control_size;
@@ -402,7 +201,7 @@ static void take_frames(const struct place *at, uint8_t *data, size_t size)
         enum ws_status status =
             ws_read(&at->client->reader, &limits, data + used, size - used, &piece);
         if (status == WS_ERROR) {
-            end(at, OUTCOME_LOST_PROTOCOL);
+            place_end(at, OUTCOME_LOST_PROTOCOL);
             return;
         }
         if (status == WS_MORE) {
@@ -436,13 +235,13 @@ static void become_open(const struct place *at, const struct work *work)
 
 static void take_answer(const struct place *at, const uint8_t *data, size_t size)
 {
-    struct work *work = work_of(at);
+    struct work *work = place_work(at);
     size_t head_size = 0;
     uint32_t http_status = 0;
 
     ASSERT(work);
     if (size > sizeof(work->text) - work->text_size) {
-        end(at, OUTCOME_UPGRADE_BAD);
+        place_end(at, OUTCOME_UPGRADE_BAD);
         return;
     }
     memcpy(work->text + work->text_size, data, size);
@@ -457,10 +256,10 @@ static void take_answer(const struct place *at, const uint8_t *data, size_t size
         break;
     case ANSWER_REFUSED:
         at->all->http_statuses[http_status <= HTTP_STATUS_MAX ? http_status : 0]++;
-        end(at, OUTCOME_UPGRADE_REFUSED);
+        place_end(at, OUTCOME_UPGRADE_REFUSED);
         break;
     case ANSWER_BAD:
-        end(at, OUTCOME_UPGRADE_BAD);
+        place_end(at, OUTCOME_UPGRADE_BAD);
         break;
     }
 }
@@ -480,9 +279,10 @@ static size_t take_records(const struct place *at, uint8_t *data, size_t size)
             break;
         }
         if (status == TLS_CLOSED) {
-            end_by_peer(at);
+            place_end_by_peer(at);
         } else if (status == TLS_ERROR) {
-            end(at, at->client->stage == CLIENT_OPEN ? OUTCOME_LOST_PROTOCOL : OUTCOME_UPGRADE_BAD);
+            place_end(at, at->client->stage == CLIENT_OPEN ? OUTCOME_LOST_PROTOCOL
+                                                           : OUTCOME_UPGRADE_BAD);
         } else if (record.data.size > 0) {
             uint8_t *plain = data + (record.data.data - data); /* in place */
             if (at->client->stage == CLIENT_UPGRADE) {
@@ -498,7 +298,7 @@ static size_t take_records(const struct place *at, uint8_t *data, size_t size)
 
 static void take_bytes(const struct place *at, uint8_t *data, size_t size)
 {
-    struct work *work = work_of(at);
+    struct work *work = place_work(at);
     size_t used = 0;
 
     if (work && work->input_size > 0) {
@@ -516,15 +316,15 @@ static void take_bytes(const struct place *at, uint8_t *data, size_t size)
         return;
     }
     if (used < size) {
-        work = work_need(at);
+        work = place_work_need(at);
         if (!work || size - used > TLS_RECORD_SIZE_MAX) { /* more than one record can need */
-            end(at, work ? OUTCOME_LOST_PROTOCOL : OUTCOME_OWN_MEMORY);
+            place_end(at, work ? OUTCOME_LOST_PROTOCOL : OUTCOME_OWN_MEMORY);
             return;
         }
         memmove(work->input, data + used, size - used);
     }
-    if (work_of(at)) {
-        work_of(at)->input_size = (uint32_t)(size - used);
+    if (place_work(at)) {
+        place_work(at)->input_size = (uint32_t)(size - used);
     }
 }
 
@@ -532,12 +332,12 @@ static void take_bytes(const struct place *at, uint8_t *data, size_t size)
 
 static void handle_sent(const struct place *at, int32_t result)
 {
-    struct work *work = work_of(at);
+    struct work *work = place_work(at);
 
     ASSERT(work);
     if (result < 0 || (uint32_t)result < work->sending) {
         work->output_size = 0;
-        end_by_peer(at);
+        place_end_by_peer(at);
         return;
     }
     work->output_size -= work->sending;
@@ -551,12 +351,12 @@ static void handle_received(const struct place *at, const struct ring_event *eve
         return; /* a buffer will be there when the poll, armed again, fires */
     }
     if (event->result <= 0) {
-        end_by_peer(at);
+        place_end_by_peer(at);
         return;
     }
     take_bytes(at, buffer, (size_t)event->result);
     if (event->nonempty && at->client->stage != CLIENT_CLOSING) {
-        start_receive(at);
+        place_receive(at);
     }
 }
 
@@ -570,7 +370,7 @@ void client_handle(struct clients *clients, uint32_t group, const struct ring_ev
     case RING_CONNECT:
         at.client->operations &= (uint8_t)~OPERATION_CONNECT;
         if (!closing && event->result < 0) {
-            end(&at, outcome_of_connect(-event->result));
+            place_end(&at, outcome_of_connect(-event->result));
         } else if (!closing) {
             handle_connected(&at);
         }
@@ -578,7 +378,7 @@ void client_handle(struct clients *clients, uint32_t group, const struct ring_ev
     case RING_POLL:
         at.client->operations &= (uint8_t)~OPERATION_POLL;
         if (!closing) {
-            start_receive(&at);
+            place_receive(&at);
         }
         break;
     case RING_RECEIVE:
@@ -602,14 +402,14 @@ void client_handle(struct clients *clients, uint32_t group, const struct ring_ev
     case RING_OPERATIONS:
         ASSERT(event->operation == RING_CLOSE); /* never asked for */
     }
-    settle(&at);
+    place_settle(&at);
 }
 
 bool client_start(struct clients *clients, uint32_t group, uint32_t index,
                   const struct sockaddr_in6 *source)
 {
     struct place at = place_at(clients, group, clients->groups[group].started);
-    struct work *work = has_spare_work(clients) ? work_need(&at) : NULL;
+    struct work *work = place_has_spare_work(clients) ? place_work_need(&at) : NULL;
 
     if (!work) {
         return false;
@@ -623,7 +423,7 @@ bool client_start(struct clients *clients, uint32_t group, uint32_t index,
     work->started_ns = client_clock();
     counter_add(&clients->counts.started, 1);
     counter_add(&clients->counts.in_flight, 1);
-    connector_open(at.group->ring, at.number, GENERATION,
+    connector_open(at.group->ring, at.number, CLIENT_GENERATION,
                    source->sin6_family == 0 ? NULL : &work->source, &clients->target->address,
                    true);
     return true;
@@ -644,8 +444,8 @@ void client_expire(struct clients *clients, uint64_t now_ns)
         const struct work *work = pool_at(&clients->works, i);
         struct place at = place_at(clients, work->group, work->number);
         if (at.client->stage < CLIENT_OPEN && now_ns > work->started_ns + clients->timeout_ns) {
-            end(&at, outcomes[at.client->stage]);
-            settle(&at);
+            place_end(&at, outcomes[at.client->stage]);
+            place_settle(&at);
             at.group->has_queued = true;
         }
     }
@@ -663,14 +463,14 @@ bool client_leave(struct clients *clients, uint32_t group, uint32_t number)
     if (at.client->stage >= CLIENT_CLOSING) {
         return true;
     }
-    if (!has_spare_work(clients)) {
+    if (!place_has_spare_work(clients)) {
         return false;
     }
     if (at.client->stage == CLIENT_OPEN) {
         (void)queue_control(&at, WS_CLOSE, slice_from(normal, sizeof(normal)));
     }
-    begin_closing(&at);
-    settle(&at);
+    place_begin_closing(&at);
+    place_settle(&at);
     at.group->has_queued = true;
     return true;
 }

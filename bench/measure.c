@@ -178,7 +178,7 @@ static void kernel_by_slabs(struct measure *measure, struct result *result)
         result->kernel_reason = "the server is not on this machine, or was not found";
     } else if (reference->count < REFERENCE_MIN) {
         result->kernel_reason = "what the clients' ends cost was not measured (--reference)";
-    } else if (slabs_are_disturbed(&result->growths)) {
+    } else if (slabs_are_disturbed(&result->growths, 2)) {
         result->kernel_reason = "other programs opened or closed sockets meanwhile";
     } else {
         double page_tables = growth(result->memory_before.page_tables,

@@ -239,6 +239,7 @@ int reference_measure(struct reference *reference, uint32_t count, struct refere
     const struct ring_options options = {
         .sockets_max = count, .buffer_count = 1, .buffer_size = 4096};
     struct opening opening = {.count = count, .target = &reference->address};
+    struct slab_growths left;
     struct readings *readings = malloc(sizeof(*readings));
 
     *result = (struct reference_result){0};
@@ -256,7 +257,8 @@ int reference_measure(struct reference *reference, uint32_t count, struct refere
     if (!problem) {
         reference_share(result, &readings->before, &readings->open, &readings->client_closed,
                         count);
-        if (slabs_are_disturbed(&result->growths)) {
+        slabs_compare(&left, &readings->before, &readings->client_closed, count);
+        if (slabs_are_disturbed(&result->growths, 2) || slabs_are_disturbed(&left, 1)) {
             *result = (struct reference_result){0};
             problem = "other programs opened or closed sockets meanwhile";
         }

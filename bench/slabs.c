@@ -183,7 +183,7 @@ double slabs_growth_of(const struct slab_growths *growths, const char *name)
     return 0;
 }
 
-bool slabs_are_disturbed(const struct slab_growths *growths)
+bool slabs_are_disturbed(const struct slab_growths *growths, uint32_t ends)
 {
-    return fabs(growths->sockets - 2) > 2 * DISTURBED_SHARE;
+    return fabs(growths->sockets - ends) > DISTURBED_SHARE * ends;
 }

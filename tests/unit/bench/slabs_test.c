@@ -71,7 +71,7 @@ static void test_growth_is_per_connection(void **state)
     assert_true(growths.items[2].bytes == 256);
     assert_true(growths.bytes == 4096 + 2048 + 256);
     assert_true(growths.sockets == 2);
-    assert_false(slabs_are_disturbed(&growths));
+    assert_false(slabs_are_disturbed(&growths, 2));
 }
 
 static void test_sockets_of_others_are_noticed(void **state)
@@ -84,13 +84,30 @@ static void test_sockets_of_others_are_noticed(void **state)
     make(&before, 0, 1000, 0, 0, 0);
     make(&after, 200, 1203, 200, 0, 0);
     slabs_compare(&growths, &before, &after, 100);
-    assert_false(slabs_are_disturbed(&growths));
+    assert_false(slabs_are_disturbed(&growths, 2));
     make(&after, 200, 1205, 200, 0, 0);
     slabs_compare(&growths, &before, &after, 100);
-    assert_true(slabs_are_disturbed(&growths));
+    assert_true(slabs_are_disturbed(&growths, 2));
     make(&after, 200, 1195, 200, 0, 0);
     slabs_compare(&growths, &before, &after, 100);
-    assert_true(slabs_are_disturbed(&growths));
+    assert_true(slabs_are_disturbed(&growths, 2));
+}
+
+static void test_one_end_is_left(void **state)
+{
+    static struct slabs before;
+    static struct slabs after;
+    struct slab_growths growths;
+
+    (void)state;
+    make(&before, 0, 1000, 0, 0, 0);
+    make(&after, 0, 1100, 0, 0, 0);
+    slabs_compare(&growths, &before, &after, 100);
+    assert_false(slabs_are_disturbed(&growths, 1));
+    assert_true(slabs_are_disturbed(&growths, 2));
+    make(&after, 0, 1000, 0, 0, 0); /* both ends went: someone else's did, too */
+    slabs_compare(&growths, &before, &after, 100);
+    assert_true(slabs_are_disturbed(&growths, 1));
 }
 
 static void test_what_was_given_back_is_the_clients(void **state)
@@ -124,6 +141,7 @@ int main(void)
         cmocka_unit_test(test_lines_of_the_kernel),
         cmocka_unit_test(test_growth_is_per_connection),
         cmocka_unit_test(test_sockets_of_others_are_noticed),
+        cmocka_unit_test(test_one_end_is_left),
         cmocka_unit_test(test_what_was_given_back_is_the_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
