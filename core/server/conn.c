@@ -185,7 +185,7 @@ void conn_free(struct shard *shard, uint32_t number)
 }
 
 /* Somebody will wake it: a wait, an operation that completes, or the flush of the next tick. */
-static void check_is_driven(const struct conn *conn)
+static void check_is_driven(struct shard *shard, const struct conn *conn)
 {
     const unsigned reading = CONN_POLLING | CONN_RECEIVING;
     bool writing = conn->flags & CONN_DIRTY || conn->in_flight & CONN_SENDING;
@@ -201,6 +201,9 @@ static void check_is_driven(const struct conn *conn)
     case CONN_OPEN:
     case CONN_CLOSING:
         ASSERT(conn->in_flight & reading);
+        if (tls_update_due(conn_tls(shard, conn))) {
+            ASSERT(writing);
+        }
         break;
     case CONN_LINGER:
         ASSERT(writing || conn->in_flight & reading);
@@ -238,7 +241,7 @@ void conn_check(struct shard *shard, uint32_t number)
     }
     ASSERT(conn->generation != 0);
     ws_reader_check(&conn->reader);
-    check_is_driven(conn);
+    check_is_driven(shard, conn);
     ASSERT((conn->state != CONN_DEAD) == wheel_is_set(&shard->wheel, number));
     ASSERT((conn->deadline != DEADLINE_NONE) == wheel_is_set(&shard->wheel, number));
     check_has_what_its_state_needs(conn);
