@@ -105,6 +105,7 @@ bool script_reached(struct client *client, enum stage stage)
             memcpy(garbage, "GET / HTTP/1.1\r\n\r\n", size < 18 ? size : 18);
         }
         if (client->has_keys && client->speech_size == 0 && weather_chance(50)) {
+            garbage[0] |= 0x70; /* reserved bits: it is no message by chance */
             client_write(client, garbage, size);
         } else {
             client_write_raw(client, garbage, size);
