@@ -437,3 +437,28 @@ void outbound_sent(struct shard *shard, const struct ring_event *event)
         handshakes_sent(shard, number);
     }
 }
+
+uint32_t outbound_check(struct shard *shard, const struct conn *conn)
+{
+    uint32_t count = 0;
+    uint32_t bytes = 0;
+    uint32_t number = conn->queue_tail;
+
+    while (number != NONE) {
+        ASSERT(pool_is_taken(&shard->nodes, number));
+        const struct queue_node *node = pool_at(&shard->nodes, number);
+        const struct message *message = message_at(&shard->arena, node->message);
+        ASSERT(message->references > 0);
+        ASSERT(node->offset < message->size);
+        count++;
+        bytes += message->size + MESSAGE_COST;
+        number = node->next == conn->queue_tail ? NONE : node->next;
+    }
+    if (conn->send != NONE) {
+        const struct send *send = arena_at(&shard->arena, conn->send);
+        ASSERT(send->done < send->size);
+        bytes += send->queue_bytes;
+    }
+    ASSERT(bytes == conn->queue_bytes);
+    return count;
+}

@@ -57,3 +57,6 @@ void outbound_flush(struct shard *shard);
 
 /* Lets go of all that waits in the queue. */
 void outbound_drop_queue(struct shard *shard, struct conn *conn);
+
+/* Asserts that the queue's bytes add up; returns its nodes. For tests and the simulator. */
+MUST_CHECK uint32_t outbound_check(struct shard *shard, const struct conn *conn);

@@ -479,6 +479,7 @@ struct held {
     uint32_t handshakes;
     uint32_t partials;
     uint32_t tls_states;
+    uint32_t nodes;
     uint32_t open;
 };
 
@@ -486,6 +487,7 @@ static void add_held(struct shard *shard, const struct conn *conn, struct held *
 {
     held->tls_states += conn->tls != NONE ? 1 : 0;
     held->partials += conn->partial != NONE ? 1 : 0;
+    held->nodes += outbound_check(shard, conn);
     held->open += conn->flags & CONN_COUNTED ? 1 : 0;
     if (conn->opening != NONE) {
         held->openings++;
@@ -508,6 +510,7 @@ void shard_check(struct shard *shard)
     ASSERT(held.handshakes == handshake_count(shard->tls_server));
     ASSERT(held.partials == shard->partials.count);
     ASSERT(held.tls_states == tls_states(shard));
+    ASSERT(held.nodes == shard->nodes.count);
     arena_check(&shard->arena);
     wheel_check(&shard->wheel);
     channel_check(shard->channels);
