@@ -386,6 +386,20 @@ static void check_empty_shard(const struct shard *shard, size_t arena_used)
     ASSERT(ring_sim_in_flight(shard->ring) == 0);
 }
 
+/* Every connection that was opened was closed for one reason. */
+static void check_causes(const struct world *world)
+{
+    const uint64_t opened = WORLD_COUNT(world, upgrades[UPGRADE_OK]);
+    uint64_t causes = 0;
+
+    for (uint32_t i = 0; i < CLOSE_CAUSES; i++) {
+        causes += world_count(world, offsetof(struct counts, closed) + i * sizeof(struct counter));
+    }
+    ASSERT(causes <= opened);
+    /* Only where memory ends does a 101 not get out that was counted. */
+    ASSERT(causes == opened || WORLD_COUNT(world, refused[REFUSED_MEMORY]) > 0);
+}
+
 void world_check_empty(struct world *world)
 {
     const struct server *server = &world->server;
@@ -395,6 +409,7 @@ void world_check_empty(struct world *world)
             check_empty_shard(world->shards[i], world->arena_used[i]);
         }
     }
+    check_causes(world);
     ASSERT(handshake_heap() == 0);
     ASSERT(tally_count(server->open) == 0);
     ASSERT(server->addresses == NULL || tally_count(server->addresses) == 0);
