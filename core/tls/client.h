@@ -13,13 +13,17 @@ struct tls_client_options {
     uint32_t handshakes_max;
     enum tls_version version; /* the only version offered */
     enum tls_suite suite;     /* the only suite offered */
+    bool hybrid;              /* 1.3: a share of X25519MLKEM768 is sent, X25519 is offered too */
 };
 
+/* NULL with a message; also when the library was built without the hybrid group that is asked for.
+ */
 MUST_CHECK struct tls_client *tls_client_open(const struct tls_client_options *options,
                                               char *message, size_t message_size);
 void tls_client_close(struct tls_client *client);
 
-/* A handshake's number or NONE; the first client_handshake_feed with size 0 gives the ClientHello. */
+/* A handshake's number or NONE; the first client_handshake_feed with size 0 gives the ClientHello.
+ */
 MUST_CHECK uint32_t client_handshake_start(struct tls_client *client);
 MUST_CHECK enum handshake_status client_handshake_feed(struct tls_client *client, uint32_t number,
                                                        const uint8_t *input, size_t size,

@@ -123,6 +123,7 @@ static uint8_t alert_of(int error)
         return ALERT_DECODE_ERROR;
     case DUPLICATE_TLS_EXT_E:
     case COMPRESSION_ERROR:
+    case PUBLIC_KEY_E: /* a share of the hybrid group that is no key of ML-KEM */
         return ALERT_ILLEGAL_PARAMETER;
     case UNKNOWN_RECORD_TYPE:
     case OUT_OF_ORDER_E:

@@ -4,7 +4,7 @@
  */
 #include "pki.h"
 #include "tls/alert.h"
-#include "tls/client.h"
+#include "twins.h"
 
 #include <openssl/ssl.h>
 #include <setjmp.h>
@@ -12,8 +12,14 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <wolfssl/version.h>
 
-#define ROOM ((size_t)128 * 1024)
+/* Not by the library's own macros: a build that forgets the group is to fail here. */
+#if LIBWOLFSSL_VERSION_HEX >= 0x05009000
+#define HAS_HYBRID true
+#else
+#define HAS_HYBRID false
+#endif
 
 static struct {
     struct pki pki;
@@ -67,170 +73,191 @@ static const struct {
 
 /* --- with our server --- */
 
-struct bytes {
-    uint8_t data[ROOM];
-    size_t size;
-};
-
-static void push(struct bytes *bytes, const uint8_t *data, size_t size)
+/* On from the server's first flight. piece_size: what the client is fed with; 0: all there is. */
+static void run(struct twins *twins, size_t piece_size)
 {
-    assert_true(bytes->size + size <= ROOM);
-    if (size > 0) {
-        memcpy(bytes->data + bytes->size, data, size);
-    }
-    bytes->size += size;
-}
-
-static void drop(struct bytes *bytes, size_t size)
-{
-    assert_true(size <= bytes->size);
-    memmove(bytes->data, bytes->data + size, bytes->size - size);
-    bytes->size -= size;
-}
-
-/* Our client against our server, the wire in memory. piece_size: what the client is fed with. */
-struct pair {
-    struct tls_client *client;
-    struct tls_server *server;
-    uint32_t client_number;
-    uint32_t server_number;
-    struct bytes to_client;
-    struct bytes to_server;
-    enum handshake_status client_status;
-    enum handshake_status server_status;
-    struct handshake_result client_result;
-    struct handshake_result server_result;
-};
-
-static void pair_client(struct pair *pair, size_t size)
-{
-    pair->client_status = client_handshake_feed(pair->client, pair->client_number,
-                                                pair->to_client.data, size, &pair->client_result);
-    drop(&pair->to_client, pair->client_result.consumed);
-    push(&pair->to_server, pair->client_result.output.data, pair->client_result.output.size);
-}
-
-static void pair_server(struct pair *pair)
-{
-    pair->server_status = handshake_feed(pair->server, pair->server_number, pair->to_server.data,
-                                         pair->to_server.size, &pair->server_result);
-    drop(&pair->to_server, pair->server_result.consumed);
-    push(&pair->to_client, pair->server_result.output.data, pair->server_result.output.size);
-}
-
-static void pair_run(struct pair *pair, size_t piece_size)
-{
-    static uint8_t joined[5 + HELLO_SIZE_MAX];
-    struct hello hello;
-    pair->client_number = client_handshake_start(pair->client);
-    assert_int_not_equal(pair->client_number, NONE);
-    pair_client(pair, 0);
-    assert_int_equal(pair->client_status, HANDSHAKE_MORE);
-    assert_int_equal(hello_read(pair->to_server.data, pair->to_server.size, &hello, joined),
-                     HELLO_WHOLE);
-    drop(&pair->to_server, hello.consumed);
-    pair->server_number = handshake_start(pair->server, &hello, joined);
-    pair_server(pair);
-    for (size_t seen = 0; pair->client_status == HANDSHAKE_MORE && pair->to_client.size > 0;) {
-        const size_t size_before = pair->to_client.size;
+    for (size_t seen = 0; twins->client_status == HANDSHAKE_MORE && twins->to_client.size > 0;) {
+        const size_t size_before = twins->to_client.size;
         seen += piece_size ? piece_size : size_before;
-        pair_client(pair, seen < size_before ? seen : size_before);
+        twins_client(twins, seen < size_before ? seen : size_before);
         seen -=
-            size_before - pair->to_client.size < seen ? size_before - pair->to_client.size : seen;
-        if (pair->server_status == HANDSHAKE_MORE && pair->to_server.size > 0) {
-            pair_server(pair);
+            size_before - twins->to_client.size < seen ? size_before - twins->to_client.size : seen;
+        if (twins->server_status == HANDSHAKE_MORE && twins->to_server.size > 0) {
+            twins_server(twins);
         }
     }
 }
 
-static void send_one(struct tls_state *from, struct tls_state *to, struct bytes *before)
+static void send_one(struct tls_state *from, struct tls_state *to, struct pipe *before)
 {
     static const uint8_t text[] = "The quick brown fox";
     uint8_t record[sizeof(text) + TLS_OVERHEAD_MAX];
     struct tls_record opened;
     memcpy(record + tls_headroom(from), text, sizeof(text));
-    push(before, record, tls_seal(from, record, sizeof(text)));
+    pipe_push(before, record, tls_seal(from, record, sizeof(text)));
     do { /* a ticket may come first */
-        assert_int_equal(tls_open(to, before->data, before->size, &opened), TLS_DATA);
+        assert_int_equal(tls_open(to, before->bytes, before->size, &opened), TLS_DATA);
         if (opened.data.size > 0) {
             assert_int_equal(opened.data.size, sizeof(text));
             assert_memory_equal(opened.data.data, text, sizeof(text));
         }
-        drop(before, opened.consumed);
+        pipe_drop(before, opened.consumed);
     } while (before->size > 0);
 }
 
-static void pair_talk(struct pair *pair)
+static void talk(struct twins *twins)
 {
     _Alignas(8) uint8_t client[TLS_STATE_SIZE_MAX];
     _Alignas(8) uint8_t server[TLS_STATE_SIZE_MAX];
     struct tls_keys keys;
-    client_handshake_keys(pair->client, pair->client_number, &keys);
+    client_handshake_keys(twins->client, twins->client_number, &keys);
     assert_true(keys.client);
     tls_state_init((struct tls_state *)client, &keys);
-    client_handshake_end(pair->client, pair->client_number);
-    handshake_keys(pair->server, pair->server_number, &keys);
+    client_handshake_end(twins->client, twins->client_number);
+    handshake_keys(twins->server, twins->server_number, &keys);
     assert_false(keys.client);
     tls_state_init((struct tls_state *)server, &keys);
-    handshake_end(pair->server, pair->server_number);
+    handshake_end(twins->server, twins->server_number);
     for (int i = 0; i < 3; i++) {
-        send_one((struct tls_state *)server, (struct tls_state *)client, &pair->to_client);
-        send_one((struct tls_state *)client, (struct tls_state *)server, &pair->to_server);
+        send_one((struct tls_state *)server, (struct tls_state *)client, &twins->to_client);
+        send_one((struct tls_state *)client, (struct tls_state *)server, &twins->to_server);
     }
 }
 
-static void check_pair(size_t suite, const struct certificate_set *set, size_t piece_size)
+static void open_twins(struct twins *twins, const struct tls_client_options *options,
+                       const struct certificate_set *set)
 {
-    static struct pair pair;
-    const struct tls_client_options client = {.host_name = "localhost",
-                                              .handshakes_max = 2,
-                                              .version = suites[suite].version,
-                                              .suite = suites[suite].suite};
-    const struct tls_server_options server = {
-        .certificates = set, .tickets = fixture.tickets, .handshakes_max = 2, .tls_1_2 = true};
-    memset(&pair, 0, sizeof(pair));
-    pair.client = client_with(&client);
-    pair.server = tls_server_open(&server, fixture.message, sizeof(fixture.message));
-    assert_non_null(pair.server);
-    pair_run(&pair, piece_size);
-    assert_int_equal(pair.client_status, HANDSHAKE_DONE);
-    assert_int_equal(pair.server_status, HANDSHAKE_DONE);
-    pair_talk(&pair);
-    tls_client_close(pair.client);
-    tls_server_close(pair.server);
+    const struct tls_server_options server_options = {.certificates = set,
+                                                      .tickets = fixture.tickets,
+                                                      .handshakes_max = 2,
+                                                      .tls_1_2 = options->version == TLS_1_2};
+    struct tls_client *client = client_with(options);
+    struct tls_server *server =
+        tls_server_open(&server_options, fixture.message, sizeof(fixture.message));
+    assert_non_null(server);
+    twins_start(twins, client, server);
+}
+
+static void close_twins(struct twins *twins)
+{
+    tls_client_close(twins->client); /* with the handshakes that are still there */
+    tls_server_close(twins->server);
     assert_int_equal(handshake_heap(), 0);
+}
+
+static void check_twins(size_t suite, const struct certificate_set *set, size_t piece_size)
+{
+    static struct twins twins;
+    const struct tls_client_options options = {.host_name = "localhost",
+                                               .handshakes_max = 2,
+                                               .version = suites[suite].version,
+                                               .suite = suites[suite].suite};
+    open_twins(&twins, &options, set);
+    twins_greet(&twins);
+    run(&twins, piece_size);
+    assert_int_equal(twins.client_status, HANDSHAKE_DONE);
+    assert_int_equal(twins.server_status, HANDSHAKE_DONE);
+    talk(&twins);
+    close_twins(&twins);
 }
 
 static void every_suite_works_with_our_server(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SUITES; i++) {
-        check_pair(i, fixture.ecdsa, 0);
-        check_pair(i, fixture.rsa, 0);
-        check_pair(i, fixture.ecdsa, 1);
+        check_twins(i, fixture.ecdsa, 0);
+        check_twins(i, fixture.rsa, 0);
+        check_twins(i, fixture.ecdsa, 1);
     }
 }
 
 static void nothing_in_common_is_told_to_both(void **state)
 {
     (void)state;
-    static struct pair pair;
+    static struct twins twins;
     const struct tls_client_options client = {
         .handshakes_max = 1, .version = TLS_1_2, .suite = TLS_AES_128_GCM};
     const struct tls_server_options server = {.certificates = fixture.ecdsa, .handshakes_max = 1};
-    memset(&pair, 0, sizeof(pair));
-    pair.client = client_with(&client);
-    pair.server = tls_server_open(&server, fixture.message, sizeof(fixture.message));
-    pair_run(&pair, 0);
-    assert_int_equal(pair.server_status, HANDSHAKE_FAILED);
-    assert_int_equal(pair.server_result.alert, ALERT_PROTOCOL_VERSION);
-    assert_false(pair.server_result.alert_received);
-    assert_int_equal(pair.client_status, HANDSHAKE_FAILED);
-    assert_int_equal(pair.client_result.alert, ALERT_PROTOCOL_VERSION);
-    assert_true(pair.client_result.alert_received);
-    tls_client_close(pair.client); /* with the failed ones still there */
-    tls_server_close(pair.server);
-    assert_int_equal(handshake_heap(), 0);
+    twins_start(&twins, client_with(&client),
+                tls_server_open(&server, fixture.message, sizeof(fixture.message)));
+    twins_greet(&twins);
+    run(&twins, 0);
+    assert_int_equal(twins.server_status, HANDSHAKE_FAILED);
+    assert_int_equal(twins.server_result.alert, ALERT_PROTOCOL_VERSION);
+    assert_false(twins.server_result.alert_received);
+    assert_int_equal(twins.client_status, HANDSHAKE_FAILED);
+    assert_int_equal(twins.client_result.alert, ALERT_PROTOCOL_VERSION);
+    assert_true(twins.client_result.alert_received);
+    close_twins(&twins);
+}
+
+/* --- the hybrid group --- */
+
+static const struct tls_client_options hybrid = {.host_name = "localhost",
+                                                 .handshakes_max = 2,
+                                                 .version = TLS_1_3,
+                                                 .suite = TLS_AES_128_GCM,
+                                                 .hybrid = true};
+
+/* Whether a hello in the pipe carries a key share of X25519MLKEM768, which has this size. */
+static bool has_hybrid_share(const struct pipe *pipe, uint16_t size)
+{
+    uint8_t entry[] = {0x11, 0xec, 0, 0};
+    store_be16(entry + 2, size);
+    return memmem(pipe->bytes, pipe->size, entry, sizeof(entry)) != NULL;
+}
+
+static void check_hybrid(const struct certificate_set *set, size_t piece_size)
+{
+    static struct twins twins;
+    open_twins(&twins, &hybrid, set);
+    assert_true(has_hybrid_share(&twins.to_server, 1216));
+    twins_greet(&twins);
+    assert_true(has_hybrid_share(&twins.to_client, 1120)); /* without a retry */
+    run(&twins, piece_size);
+    assert_int_equal(twins.client_status, HANDSHAKE_DONE);
+    assert_int_equal(twins.server_status, HANDSHAKE_DONE);
+    talk(&twins);
+    close_twins(&twins);
+}
+
+static void the_hybrid_group_is_agreed_on(void **state)
+{
+    (void)state;
+    if (!HAS_HYBRID) {
+        skip();
+    }
+    check_hybrid(fixture.ecdsa, 0);
+    check_hybrid(fixture.rsa, 0);
+    check_hybrid(fixture.ecdsa, 1);
+}
+
+/* What is no key of ML-KEM: a coefficient over the modulus (FIPS 203, section 7.2). */
+static void a_wrong_hybrid_share_is_refused(void **state)
+{
+    (void)state;
+    if (!HAS_HYBRID) {
+        skip();
+    }
+    static struct twins twins;
+    open_twins(&twins, &hybrid, fixture.ecdsa);
+    uint8_t *share = memmem(twins.to_server.bytes, twins.to_server.size, "\x11\xec\x04\xc0", 4);
+    assert_non_null(share);
+    memset(share + 4, 0xff, 3);
+    twins_greet(&twins);
+    assert_int_equal(twins.server_status, HANDSHAKE_FAILED);
+    assert_int_equal(twins.server_result.alert, ALERT_ILLEGAL_PARAMETER);
+    close_twins(&twins);
+}
+
+static void the_hybrid_group_needs_the_library(void **state)
+{
+    (void)state;
+    if (HAS_HYBRID) {
+        skip();
+    }
+    assert_null(tls_client_open(&hybrid, fixture.message, sizeof(fixture.message)));
+    assert_non_null(strstr(fixture.message, "X25519MLKEM768"));
 }
 
 /* --- with OpenSSL's server --- */
@@ -240,7 +267,7 @@ struct guest {
     uint32_t number;
     SSL_CTX *context;
     SSL *ssl;
-    struct bytes to_client;
+    struct pipe to_client;
     enum handshake_status status;
     struct handshake_result result;
 };
@@ -278,16 +305,16 @@ static void guest_server(struct guest *guest, const uint8_t *data, size_t size)
     }
     (void)SSL_do_handshake(guest->ssl);
     while ((got = BIO_read(SSL_get_wbio(guest->ssl), piece, sizeof(piece))) > 0) {
-        push(&guest->to_client, piece, (size_t)got);
+        pipe_push(&guest->to_client, piece, (size_t)got);
     }
 }
 
 static void guest_run(struct guest *guest)
 {
     do {
-        guest->status = client_handshake_feed(guest->client, guest->number, guest->to_client.data,
+        guest->status = client_handshake_feed(guest->client, guest->number, guest->to_client.bytes,
                                               guest->to_client.size, &guest->result);
-        drop(&guest->to_client, guest->result.consumed);
+        pipe_drop(&guest->to_client, guest->result.consumed);
         guest_server(guest, guest->result.output.data, guest->result.output.size);
     } while (guest->status == HANDSHAKE_MORE && guest->to_client.size > 0);
 }
@@ -308,10 +335,10 @@ static void guest_talk(struct guest *guest)
     guest_server(guest, NULL, 0);
     size_t heard = 0;
     while (guest->to_client.size > 0) {
-        assert_int_equal(tls_open(tls, guest->to_client.data, guest->to_client.size, &record),
+        assert_int_equal(tls_open(tls, guest->to_client.bytes, guest->to_client.size, &record),
                          TLS_DATA);
         heard += record.data.size;
-        drop(&guest->to_client, record.consumed);
+        pipe_drop(&guest->to_client, record.consumed);
     }
     assert_int_equal(heard, 15);
     uint8_t out[64 + TLS_OVERHEAD_MAX];
@@ -350,18 +377,26 @@ static void every_suite_works_with_openssl(void **state)
     }
 }
 
-static void a_retry_is_followed(void **state)
+static void check_retry(const struct tls_client_options *options, const char *group)
 {
-    (void)state;
     static struct guest guest;
-    const struct tls_client_options options = {
-        .handshakes_max = 1, .version = TLS_1_3, .suite = TLS_AES_128_GCM};
-    guest_open(&guest, &options, &fixture.ecdsa_files);
-    SSL_set1_groups_list(guest.ssl, "P-256");
+    guest_open(&guest, options, &fixture.ecdsa_files);
+    SSL_set1_groups_list(guest.ssl, group);
     guest_run(&guest);
     assert_int_equal(guest.status, HANDSHAKE_DONE);
     guest_talk(&guest);
     guest_close(&guest);
+}
+
+static void a_retry_is_followed(void **state)
+{
+    (void)state;
+    const struct tls_client_options options = {
+        .handshakes_max = 1, .version = TLS_1_3, .suite = TLS_AES_128_GCM};
+    check_retry(&options, "P-256");
+    if (HAS_HYBRID) {
+        check_retry(&hybrid, "X25519");
+    }
 }
 
 static void check_refused(const struct tls_client_options *options,
@@ -442,6 +477,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_suite_works_with_our_server),
         cmocka_unit_test(nothing_in_common_is_told_to_both),
+        cmocka_unit_test(the_hybrid_group_is_agreed_on),
+        cmocka_unit_test(a_wrong_hybrid_share_is_refused),
+        cmocka_unit_test(the_hybrid_group_needs_the_library),
         cmocka_unit_test(every_suite_works_with_openssl),
         cmocka_unit_test(a_retry_is_followed),
         cmocka_unit_test(it_verifies_when_told),

@@ -3,22 +3,6 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 
-static void pipe_push(struct pipe *pipe, const void *bytes, size_t size)
-{
-    ASSERT(pipe->size + size <= DUEL_ROOM);
-    if (size > 0) {
-        memcpy(pipe->bytes + pipe->size, bytes, size);
-    }
-    pipe->size += size;
-}
-
-static void pipe_drop(struct pipe *pipe, size_t size)
-{
-    ASSERT(size <= pipe->size);
-    memmove(pipe->bytes, pipe->bytes + size, pipe->size - size);
-    pipe->size -= size;
-}
-
 /* The alert that a client received is kept with it, in its duel. */
 static void note_alert(const SSL *ssl, int where, int value)
 {

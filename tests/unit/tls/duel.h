@@ -3,17 +3,10 @@
  */
 #pragma once
 
+#include "tests/unit/tls/pipe.h"
 #include "tls/handshake.h"
 
 #include <openssl/ssl.h>
-
-#define DUEL_ROOM ((size_t)256 * 1024)
-
-/* Bytes on the way in one direction. */
-struct pipe {
-    uint8_t bytes[DUEL_ROOM];
-    size_t size;
-};
 
 struct duel {
     struct tls_server *server;

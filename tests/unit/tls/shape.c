@@ -84,7 +84,7 @@ void shape_add(struct pipe *pipe, uint16_t type, const void *content, size_t siz
 
 void shape_split(struct pipe *pipe, size_t piece_size)
 {
-    static uint8_t body[DUEL_ROOM];
+    static uint8_t body[PIPE_ROOM];
     const size_t size = load_be16(pipe->bytes + 3);
     uint8_t header[HEADER_SIZE];
     memcpy(header, pipe->bytes, HEADER_SIZE);
