@@ -1,6 +1,7 @@
 """TLS by hand for the integration tests: records that the test itself puts on the wire, and ClientHellos of any shape."""
 
 import os
+import random
 import ssl
 import struct
 
@@ -111,6 +112,13 @@ def server_name(*names):
 
 def share(group, key):
     return struct.pack(">H", group) + vector(2, key)
+
+
+def hybrid_share():
+    """A share that passes the check of FIPS 203, section 7.2: 768 numbers below 3,329 in 12 bits each, and a seed; then
+    X25519's, a number below 2^255 as every client makes it."""
+    coefficients = sum(random.randrange(3329) << 12 * i for i in range(768))
+    return share(X25519MLKEM768, coefficients.to_bytes(1152, "little") + os.urandom(32 + 31) + b"\x70")
 
 
 def hello_extensions(versions=(0x0304, 0x0303), groups=(X25519, P256), shares=None, signatures=(ECDSA_P256, RSA_PSS),
