@@ -4,6 +4,7 @@
 #include "io/connector.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -178,6 +179,15 @@ static const struct slab *find(const struct slabs *slabs, const char *name)
     return NULL;
 }
 
+/* What each end has, it has once or twice. The kernel counts the free objects of slabs that a CPU
+ * holds as used, which blurs a count by some per cent. */
+static double whole(double objects)
+{
+    double nearest = round(objects);
+
+    return fabs(objects - nearest) <= 0.1 ? nearest : objects;
+}
+
 void reference_share(struct reference_result *result, const struct slabs *before,
                      const struct slabs *open, const struct slabs *client_closed, uint32_t count)
 {
@@ -189,7 +199,7 @@ void reference_share(struct reference_result *result, const struct slabs *before
         const struct slab *held = find(open, growth->name);
         const struct slab *left = find(client_closed, growth->name);
         double given_back = held && left ? (double)held->objects - (double)left->objects : 0;
-        double share = given_back / count / growth->objects;
+        double share = whole(given_back / count) / growth->objects;
         /* A ring keeps its requests' memory until it is closed; the other end has no ring. */
         if (strcmp(growth->name, "io_kiocb") == 0) {
             share = 1;

@@ -125,6 +125,11 @@ static void test_what_was_given_back_is_the_clients(void **state)
     assert_int_equal(result.count, 100);
     assert_true(result.server_bytes == 2048 + 1024 + 128);
     assert_true(result.client_bytes == 2048 + 1024 + 128 + 256);
+    /* A blurred count is the whole number next to it, a clear fraction stays. */
+    make(&client_closed, 158, 170, 150, 100, 0);
+    reference_share(&result, &before, &open, &client_closed, 100);
+    assert_true(result.server_bytes > 2048 + 1228 + 128);
+    assert_true(result.server_bytes < 2048 + 1230 + 128);
     /* More given back than came: not more than all of it. */
     make(&client_closed, 0, 150, 150, 100, 0);
     reference_share(&result, &before, &open, &client_closed, 100);
