@@ -85,8 +85,11 @@ static void send_output(struct client *client)
 
     if (client->speech_size > 0 &&
         client->output_size + 2 * client->speech_size + 4096 < sizeof(client->output)) {
-        client_write(client, client->speech, client->speech_size);
-        client->speech_size = 0;
+        const uint32_t part =
+            weather_chance(80) ? client->speech_size : weather_between(1, client->speech_size);
+        client_write(client, client->speech, part); /* the rest comes later: frames are cut */
+        client->speech_size -= part;
+        memmove(client->speech, client->speech + part, client->speech_size);
         wanted = client->output_size;
     }
     if (wanted > 0 && weather_chance(30)) {
@@ -232,8 +235,9 @@ static uint32_t receive(struct client *client, bool all)
 {
     uint32_t room = (uint32_t)sizeof(client->input) - client->input_size;
 
-    if (!all && client->role == ROLE_SLOW && ring_sim_now_ns() < client->slow_until_ns) {
-        room = weather_chance(80) ? 0 : weather_between(1, 300);
+    if (!all && client->role == ROLE_SLOW && client->life == LIFE_OPEN &&
+        ring_sim_now_ns() < client->slow_until_ns) {
+        room = client->kind % 2 == 0 || weather_chance(80) ? 0 : weather_between(1, 300);
     } else if (weather_chance(20)) {
         room = weather_between(1, room);
     }

@@ -56,7 +56,7 @@ struct client {
     /* the script */
     enum role role;
     enum stage stage;
-    uint32_t kind; /* of offence or strangeness */
+    uint32_t kind; /* of offence, strangeness or slowness */
     uint64_t arrives_ns;
     uint64_t slow_until_ns;
     uint32_t message_count; /* to send */

@@ -191,6 +191,32 @@ uint32_t ring_sim_in_flight(const struct ring *ring)
     return count;
 }
 
+static uint32_t wakes_of(const struct ring *from, const struct ring *to)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < from->submission_count; i++) {
+        const struct submission *submission = &from->submissions[i];
+        if (submission->operation == RING_WAKE && submission->fd == ring_fd(to)) {
+            count++;
+        }
+    }
+    return count;
+}
+
+uint32_t ring_sim_wakes(const struct ring *ring)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < ring->completion_count; i++) {
+        count += ring->completions[i].event.operation == RING_WAKE ? 1 : 0;
+    }
+    for (uint32_t i = 0; i < RINGS_MAX; i++) {
+        count += sim_rings[i] != NULL ? wakes_of(sim_rings[i], ring) : 0;
+    }
+    return count;
+}
+
 uint32_t ring_sim_sockets(const struct ring *ring)
 {
     uint32_t count = 0;

@@ -76,6 +76,9 @@ void ring_sim_client_close(uint32_t client);  /* FIN, or RST with unread bytes; 
 /* Operations that the ring has in flight, armed accepts not counted. */
 MUST_CHECK uint32_t ring_sim_in_flight(const struct ring *ring);
 
+/* Wake-ups that are on their way to the ring. */
+MUST_CHECK uint32_t ring_sim_wakes(const struct ring *ring);
+
 /* Sockets that the ring has accepted and not closed. */
 MUST_CHECK uint32_t ring_sim_sockets(const struct ring *ring);
 

@@ -8,14 +8,16 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#define MESSAGE_SIZE 512
-#define NS_PER_MS    1000000ull
-#define NS_PER_HOUR  3600000000000ull
-#define BACKLOG      8
-#define QUIET_ROUNDS 40 /* from then on rounds may take long */
-#define SHORT_NS     (1 * NS_PER_MS)
-#define LONG_NS      (100 * NS_PER_MS)
-#define JUMP_MIN_NS  (1000 * NS_PER_MS) /* no wait takes so long */
+#define MESSAGE_SIZE    512
+#define NS_PER_MS       1000000ull
+#define NS_PER_HOUR     3600000000000ull
+#define BACKLOG         8
+#define QUIET_ROUNDS    40 /* from then on rounds may take long */
+#define SHORT_NS        (1 * NS_PER_MS)
+#define LONG_NS         (100 * NS_PER_MS)
+#define DEATH_TURNS_MAX 200
+#define DEATH_NS_MAX    (500 * NS_PER_MS)
+#define JUMP_MIN_NS     (1000 * NS_PER_MS) /* no wait takes so long */
 
 /* --- telling ------------------------------------------------------------------------------------
  */
@@ -149,6 +151,7 @@ static void open_shared(struct world *world)
 static void open_shard(struct world *world, uint32_t number)
 {
     char message[MESSAGE_SIZE];
+    ASSERT(world->budget.sockets_max <= WORLD_SOCKETS_MAX);
     struct shard *shard = shard_open(&world->server, number, message, sizeof(message));
 
     if (shard == NULL || shard_open_ring(shard, message, sizeof(message)) != 0) {
@@ -256,6 +259,38 @@ static void keep_counts(struct world *world, const struct shard *shard)
     }
 }
 
+/* A shard that may sleep while parcels wait for it is being woken. */
+static void check_mailbox(struct world *world, uint32_t number)
+{
+    const struct shard *shard = world->shards[number];
+
+    if (mailbox_next(world->server.mailboxes[number]).data != NULL && !shard->work_left &&
+        ring_sim_wakes(shard->ring) == 0) {
+        world_fail(world, NULL, "shard %u sleeps over its parcels", number);
+    }
+}
+
+/* A dead connection waits for its operations to end, and for nobody outside. */
+static void check_deaths(struct world *world, uint32_t shard_number)
+{
+    struct shard *shard = world->shards[shard_number];
+
+    for (uint32_t i = 0; i < shard->conns.count_max; i++) {
+        struct death *death = &world->deaths[shard_number][i];
+        if (!pool_is_taken(&shard->conns, i) || conn_at(shard, i)->state != CONN_DEAD) {
+            death->turns = 0;
+            continue;
+        }
+        if (death->turns++ == 0) {
+            death->since_ns = ring_sim_now_ns();
+        }
+        if (death->turns > DEATH_TURNS_MAX && ring_sim_now_ns() - death->since_ns > DEATH_NS_MAX) {
+            world_fail(world, NULL, "shard %u: connection %u is dead and stays, in flight %#x",
+                       shard_number, i, conn_at(shard, i)->in_flight);
+        }
+    }
+}
+
 static void turn_shard(struct world *world, uint32_t number)
 {
     struct shard *shard = world->shards[number];
@@ -266,9 +301,11 @@ static void turn_shard(struct world *world, uint32_t number)
     if (ring_sim_random(50) == 0) {
         age_some_keys(shard);
     }
+    check_mailbox(world, number);
     const bool goes_on = shard_tick(shard);
     shard_check(shard);
     ring_sim_check();
+    check_deaths(world, number);
     if (!world->jumped && (ring_sim_now_ns() - before_ns > JUMP_MIN_NS ||
                            ring_unix_ms(NULL) - before_unix_ms > JUMP_MIN_NS / NS_PER_MS)) {
         world->jumped = true;

@@ -12,6 +12,7 @@
 
 #define WORLD_SHARDS_MAX  3
 #define WORLD_CLIENTS_MAX 40
+#define WORLD_SOCKETS_MAX 512 /* of one shard */
 #define WORLD_CHANNEL     "room"
 
 /* What every run shares: made once, before the first. */
@@ -34,6 +35,12 @@ enum weather {
     WEATHERS
 };
 
+/* Since when a connection is dead: a number must be free again soon. */
+struct death {
+    uint64_t since_ns;
+    uint32_t turns; /* 0: it lives */
+};
+
 struct client;
 
 struct world {
@@ -49,7 +56,8 @@ struct world {
     struct shard *shards[WORLD_SHARDS_MAX]; /* NULL: stopped and closed */
     int listener_fds[WORLD_SHARDS_MAX];
     size_t arena_used[WORLD_SHARDS_MAX]; /* at the start */
-    struct counts past;                  /* what closed shards had counted */
+    struct death deaths[WORLD_SHARDS_MAX][WORLD_SOCKETS_MAX];
+    struct counts past; /* what closed shards had counted */
     bool is_ipv6;
     bool stopping;
     bool jumped;     /* a clock has jumped */
