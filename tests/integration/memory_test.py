@@ -91,7 +91,8 @@ class Crowds(unittest.TestCase):
             for _ in range(self.WAVES):
                 crowds = [self.crowd(server, self.COUNT // 2, f"127.0.3.{i}") for i in (1, 2)]
                 try:
-                    server.wait_metric("limpet_connections_open", self.COUNT + 1)
+                    wait_until(lambda: server.metric("limpet_connections_open") == self.COUNT + 1,
+                               "all of the crowd open", seconds=60)
                     crowds[1].send_signal(signal.SIGSTOP)
                     sent = server.metric("limpet_messages_sent_total")
                     for _ in range(2):
