@@ -309,8 +309,8 @@ static void options_fit_each_other(void **state)
     expect_invalid("limits.message_size_max", "256KB", "limits.queue_bytes_max: ");
     expect_invalid("limits.queue_bytes_max", "33MB", "limits.arena_size: ");
     expect_invalid("limits.queue_bytes_max", "32MB", NULL);
-    expect_invalid("limits.mailbox_size", "128KB", NULL);
-    expect_invalid("limits.mailbox_size", "127KB", "limits.mailbox_size: ");
+    expect_invalid("limits.mailbox_size", "129KB", NULL);
+    expect_invalid("limits.mailbox_size", "132095", "limits.mailbox_size: ");
     expect_invalid("limits.handshakes_max", "31", "limits.handshakes_per_tick_max: ");
     expect_invalid("limits.handshakes_max", "32", NULL);
     /* A pong may take longer than the next ping: any byte that comes counts as life. */
