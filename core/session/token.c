@@ -364,16 +364,17 @@ static enum token_outcome read_channels(const struct token_keys *keys, const jso
 static enum token_outcome check_claims(const struct token_keys *keys, const json_t *payload,
                                        double now_s, struct token_claims *claims)
 {
-    enum token_outcome outcome = check_times(keys, payload, now_s, claims);
+    /* First who it is for: so that the operator's log can name the user of a refused token. */
+    enum token_outcome outcome = read_subject(payload, claims);
 
+    if (outcome == TOKEN_GOOD) {
+        outcome = check_times(keys, payload, now_s, claims);
+    }
     if (outcome == TOKEN_GOOD) {
         outcome = check_issuer(keys, payload);
     }
     if (outcome == TOKEN_GOOD) {
         outcome = check_audience(keys, payload);
-    }
-    if (outcome == TOKEN_GOOD) {
-        outcome = read_subject(payload, claims);
     }
     if (outcome == TOKEN_GOOD) {
         outcome = read_channels(keys, payload, claims);

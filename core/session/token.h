@@ -64,8 +64,8 @@ struct token_claims {
     uint32_t channel_count;
 };
 
-/* now_s: Unix time. The caller frees good claims with token_claims_free. Also sets expires_s and
- * not_before_s for TOKEN_EXPIRED and TOKEN_NOT_YET, for the log. */
+/* now_s: Unix time. The caller frees good claims with token_claims_free. Also sets subject,
+ * expires_s and not_before_s for TOKEN_EXPIRED and TOKEN_NOT_YET, for the log. */
 MUST_CHECK enum token_outcome token_check(const struct token_keys *keys, struct slice token,
                                           double now_s, struct token_claims *claims);
 void token_claims_free(struct token_claims *claims);

@@ -231,6 +231,21 @@ static void subject_is_a_bounded_text(void **state)
     token_keys_close(keys);
 }
 
+/* The log of a refusal names the user. */
+static void an_expired_token_tells_its_subject(void **state)
+{
+    struct token_keys *keys = open_hs256();
+    struct token_claims claims;
+    char *token = signer_sign(&hs256, "{\"sub\":\"ada\",\"exp\":1}");
+
+    (void)state;
+    assert_int_equal(token_check(keys, slice_text(token), NOW, &claims), TOKEN_EXPIRED);
+    assert_string_equal(claims.subject, "ada");
+    assert_true(claims.expires_s == 1);
+    free(token);
+    token_keys_close(keys);
+}
+
 /* channels_max 4, channel_size_max 8. */
 static void channels_are_bounded_texts(void **state)
 {
@@ -303,6 +318,7 @@ int main(void)
         cmocka_unit_test(issuer_is_exact),
         cmocka_unit_test(audience_is_a_text_or_a_list),
         cmocka_unit_test(subject_is_a_bounded_text),
+        cmocka_unit_test(an_expired_token_tells_its_subject),
         cmocka_unit_test(channels_are_bounded_texts),
     };
 
