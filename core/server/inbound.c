@@ -10,6 +10,8 @@
 
 #include <errno.h>
 
+#define BUFFERS_SHORT_TICKS 2 /* this tick and the next, whose events were under way by then */
+
 uint32_t inbound_block(struct shard *shard, bool is_open, size_t size)
 {
     const struct arena *arena = &shard->arena;
@@ -239,6 +241,11 @@ static void received_bytes(struct shard *shard, uint32_t number, uint8_t *bytes,
     ASSERT(false); /* bytes of a connection that does not read */
 }
 
+/*
+ * When buffers run short, whoever found none asks again at once, and whoever had one waits by a
+ * poll first, more or not: else those with much to say would take every buffer, and the others'
+ * pongs would go unheard.
+ */
 void inbound_received(struct shard *shard, const struct ring_event *event)
 {
     uint32_t number = event->number;
@@ -250,11 +257,14 @@ void inbound_received(struct shard *shard, const struct ring_event *event)
         ring_buffer_give(shard->ring, event->buffer);
     } else if (event->result == -ENOBUFS) {
         counter_add(&shard->counts.receive_no_buffer, 1);
+        shard->buffers_short = BUFFERS_SHORT_TICKS;
+        inbound_wait(shard, number, true);
+        return;
     } else if (event->result != -EAGAIN && event->result != -EINTR) {
         if (conn_at(shard, number)->state != CONN_DEAD) {
             inbound_lost(shard, number);
         }
         return;
     }
-    inbound_wait(shard, number, event->nonempty);
+    inbound_wait(shard, number, event->nonempty && shard->buffers_short == 0);
 }

@@ -423,6 +423,7 @@ bool shard_tick(struct shard *shard)
 
     start_ns = shard->now_ns;
     shard->now_ms = shard->now_ns / 1000000;
+    shard->buffers_short -= shard->buffers_short > 0 ? 1 : 0;
     for (uint32_t i = 0; i < count; i++) {
         handle(shard, &shard->events[i]);
     }

@@ -82,9 +82,10 @@ struct shard {
     struct ws_limits ws_limits;
     uint32_t ping; /* the ping frame: one message for all */
 
-    bool starved;        /* the arena had no room for a send in this tick: try again soon */
-    bool work_left;      /* a bounded step of the last tick did not finish: do not sleep */
-    uint32_t open_count; /* connections of this shard in the server's count */
+    bool starved;           /* the arena had no room for a send in this tick: try again soon */
+    uint32_t buffers_short; /* ticks for which receive buffers count as short */
+    bool work_left;         /* a bounded step of the last tick did not finish: do not sleep */
+    uint32_t open_count;    /* connections of this shard in the server's count */
     uint32_t open_entry;
     uint64_t trim_next_ms;
     struct log_limit only_h2_lines;
