@@ -316,6 +316,7 @@ void client_leave(struct client *client)
 
 void client_step(struct client *client)
 {
+    script_doubt(client);
     if (client->life == LIFE_WAITING && ring_sim_now_ns() >= client->arrives_ns) {
         connect_client(client);
     }

@@ -89,6 +89,8 @@ struct client {
     uint64_t close_received_ns;
     bool notified; /* close_notify came */
     uint8_t alert;
+    enum ring_sim_end end;
+    uint32_t doubt; /* rounds until a bad end counts */
 
     /* messages */
     uint32_t sent;       /* messages handed to TLS */
@@ -142,8 +144,10 @@ void script_request(struct client *client);
 void script_talk(struct client *client);
 /* All that it had to do is done. */
 MUST_CHECK bool script_is_done(const struct client *client);
-/* Judges the end of a connection. */
+/* Judges the end of a connection. A bad one counts some rounds later, when no counter gives a
+ * reason for it: a shard may learn of the reason after the client. */
 void script_ended(struct client *client, enum ring_sim_end end);
+void script_doubt(struct client *client);
 MUST_CHECK bool client_behaves(const struct client *client);
 
 /* ledger.c: every message names its sender and number, so that its receiver can tell what it should

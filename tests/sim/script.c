@@ -9,6 +9,7 @@
 #define SLACK_MS     2500 /* rounds take time, and shards skip some */
 #define PINGS_AWAY   20   /* unanswered at a time */
 #define USERS        8
+#define DOUBT_ROUNDS 60
 
 const char *client_role_name(enum role role)
 {
@@ -318,7 +319,7 @@ void script_talk(struct client *client)
     if (client->role == ROLE_SILENT || client->close_sent || client->close_received) {
         return;
     }
-    if (client->role == ROLE_OFFENDER && weather_chance(10)) {
+    if (client->role == ROLE_OFFENDER && client->speech_size == 0 && weather_chance(10)) {
         offend(client);
         return;
     }
@@ -450,7 +451,8 @@ static bool end_fits(const struct client *client, enum ring_sim_end end)
     if (world->stopping && client->life < LIFE_OPEN) {
         return true; /* 503, or cut off at the end */
     }
-    if (world->weather == WEATHER_TIGHT && client->life == LIFE_HANDSHAKE) {
+    if (world->weather == WEATHER_TIGHT && client->life < LIFE_OPEN &&
+        WORLD_COUNT(world, handshakes[HANDSHAKE_OUTCOME_TIMEOUT]) > 0) {
         return true; /* others held all the handshakes until its time was over */
     }
     switch (client->role) {
@@ -485,12 +487,23 @@ void script_ended(struct client *client, enum ring_sim_end end)
     world_say(world, client, "ends: %s, close %u, notified %d, alert %u, status %u",
               end == SIM_FIN ? "FIN" : "reset", client->close_received_code, (int)client->notified,
               client->alert, client->status);
-    if (!end_fits(client, end) && !world_has_excuse(world)) {
-        world_fail(world, client,
-                   "must not end like this: %s, close %u (received %d, sent %d), notified %d, "
-                   "alert %u, status %u",
-                   end == SIM_FIN ? "FIN" : "reset", client->close_received_code,
-                   (int)client->close_received, (int)client->close_sent, (int)client->notified,
-                   client->alert, client->status);
+    client->end = end;
+    if (!end_fits(client, end)) {
+        client->doubt = DOUBT_ROUNDS;
     }
+}
+
+void script_doubt(struct client *client)
+{
+    struct world *world = client->world;
+
+    if (client->doubt == 0 || --client->doubt > 0 || world_has_excuse(world)) {
+        return;
+    }
+    world_fail(world, client,
+               "must not end like that: %s, close %u (received %d, sent %d), notified %d, "
+               "alert %u, status %u",
+               client->end == SIM_FIN ? "FIN" : "reset", client->close_received_code,
+               (int)client->close_received, (int)client->close_sent, (int)client->notified,
+               client->alert, client->status);
 }

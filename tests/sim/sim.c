@@ -20,6 +20,7 @@
 #define ROUNDS_MAX      60000
 #define TALK_ROUNDS_MAX 40000
 #define SETTLE_ROUNDS   400
+#define LAST_ROUNDS     80 /* after the end: the last bytes are read, doubts are settled */
 #define SECRET          "simulated secret: 32 bytes or more of it"
 
 /* --- one seed -----------------------------------------------------------------------------------
@@ -100,7 +101,7 @@ static void stop(struct world *world)
             world_check_empty(world);
         }
     }
-    for (uint32_t rounds = 0; rounds < 20; rounds++) { /* the last bytes are read */
+    for (uint32_t rounds = 0; rounds < LAST_ROUNDS; rounds++) {
         round_of(world);
     }
 }

@@ -150,6 +150,7 @@ static void hear_control(struct client *client, enum ws_opcode opcode)
     } else if (opcode == WS_PONG) {
         hear_pong(client, payload);
     } else if (client->role != ROLE_SILENT && !client->astray && !client->close_sent) {
+        world_say(client->world, client, "answers a ping");
         speech_frame(client, FIN | WS_PONG, payload.data, (uint32_t)payload.size);
     }
 }

@@ -70,7 +70,7 @@ static void choose_tight_limits(struct world *world)
     options->limits.message_size_max = weather_between(125, 3000);
     options->limits.queue_bytes_max = weather_between(4 * KB, 16 * KB);
     options->limits.receive_buffer_count = 1u << weather_between(0, 2);
-    options->limits.receive_buffer_size = weather_between(64, 1 * KB);
+    options->limits.receive_buffer_size = weather_between(512, 1 * KB);
     options->limits.mailbox_size = weather_chance(50) ? 8 * KB : 64 * KB;
     options->limits.arena_size = 1 * MB;
 }
