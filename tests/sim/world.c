@@ -22,6 +22,7 @@
 /* --- telling ------------------------------------------------------------------------------------
  */
 
+PRINTF_LIKE(3, 0)
 static void print(FILE *out, const struct client *client, const char *format, va_list arguments)
 {
     (void)fprintf(out, "%12.6f ", (double)ring_sim_now_ns() / 1e9);
