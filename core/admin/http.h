@@ -21,8 +21,8 @@ struct admin_state {
 };
 
 /* NULL with a message that names the address and what to do. */
-MUST_CHECK struct admin *admin_open(const struct sockaddr_in6 *address, const struct metrics *metrics,
-                                    const struct admin_state *state, char *message,
-                                    size_t message_size);
+MUST_CHECK struct admin *admin_open(const struct sockaddr_in6 *address,
+                                    const struct metrics *metrics, const struct admin_state *state,
+                                    char *message, size_t message_size);
 void admin_close(struct admin *admin);
 MUST_CHECK uint16_t admin_port(const struct admin *admin);

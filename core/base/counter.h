@@ -1,7 +1,8 @@
 /*
  * counter.h - a number that one thread counts and others may read at any time.
  *
- * One writer: no lock prefix, a plain add on x86-64; readers see a whole, perhaps slightly old, value.
+ * One writer: no lock prefix, a plain add on x86-64; readers see a whole, perhaps slightly old,
+ * value.
  */
 #pragma once
 

@@ -23,7 +23,7 @@
 #include "ws/upgrade.h"
 
 #define SHARD_EVENTS_MAX 1024 /* completions a tick */
-#define SHARDS_MAX       256
+#define SHARDS_MAX       256u
 
 /* What all shards of a server share, all of it immutable or safe for many threads. */
 struct server {
