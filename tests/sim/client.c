@@ -190,7 +190,8 @@ static void read_answer(struct client *client, const uint8_t *bytes, size_t size
         client->life = LIFE_OPEN;
         client->opened_ns = ring_sim_now_ns();
         ledger_opened(client);
-        if (!script_reached(client, STAGE_OPEN)) {
+        (void)script_reached(client, STAGE_OPEN);
+        if (client->life == LIFE_OPEN) {
             speech_heard(client, client->answer + head, client->answer_size - head);
         }
     }
