@@ -457,8 +457,10 @@ static bool end_fits(const struct client *client, enum ring_sim_end end)
     }
     switch (client->role) {
     case ROLE_TALKER:
-    case ROLE_OFFENDER:
         return is_clean(client, end);
+    case ROLE_OFFENDER: /* one that sends on may outlast the linger: the goodbye came all the same
+                         */
+        return is_clean(client, SIM_FIN);
     case ROLE_SLOW:
         return is_clean(client, end) || WORLD_COUNT(world, closed[CAUSE_SLOW_CONSUMER]) > 0 ||
                WORLD_COUNT(world, close_timeouts) > 0;
