@@ -173,16 +173,6 @@ void slabs_compare(struct slab_growths *growths, const struct slabs *before,
     qsort(growths->items, growths->count, sizeof(growths->items[0]), by_bytes);
 }
 
-double slabs_growth_of(const struct slab_growths *growths, const char *name)
-{
-    for (uint32_t i = 0; i < growths->count; i++) {
-        if (strcmp(growths->items[i].name, name) == 0) {
-            return growths->items[i].bytes;
-        }
-    }
-    return 0;
-}
-
 bool slabs_are_disturbed(const struct slab_growths *growths, uint32_t ends)
 {
     return fabs(growths->sockets - ends) > DISTURBED_SHARE * ends;

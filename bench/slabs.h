@@ -51,8 +51,5 @@ struct slab_growths {
 void slabs_compare(struct slab_growths *growths, const struct slabs *before,
                    const struct slabs *after, uint32_t connections);
 
-/* 0 when the cache is not among them. */
-MUST_CHECK double slabs_growth_of(const struct slab_growths *growths, const char *name);
-
 /* True when sockets came or went that are not the ends (1 or 2 a connection) of ours. */
 MUST_CHECK bool slabs_are_disturbed(const struct slab_growths *growths, uint32_t ends);

@@ -377,11 +377,6 @@ const struct load_counts *worker_counts(const struct worker *worker)
     return &worker->clients.counts;
 }
 
-uint32_t worker_quota(const struct worker *worker)
-{
-    return worker->quota;
-}
-
 const struct clients *worker_join(struct worker *worker)
 {
     ASSERT(phase_of(worker) == LOAD_CLOSE);

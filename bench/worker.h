@@ -35,7 +35,6 @@ MUST_CHECK struct worker *worker_start(struct load *load, uint32_t index, char *
 
 /* Any time. */
 MUST_CHECK const struct load_counts *worker_counts(const struct worker *worker);
-MUST_CHECK uint32_t worker_quota(const struct worker *worker);
 
 /* Waits for the worker's end (LOAD_CLOSE must be set); its clients' figures stay until worker_free.
  */
