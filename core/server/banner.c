@@ -2,6 +2,7 @@
 
 #include "session/token.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -33,9 +34,11 @@ static void print_dev_mode(const struct arguments *arguments, uint16_t port)
         "  token   %s\n\n"
         "Try it (what you send comes back):\n\n"
         "  npx wscat --ca %s --connect wss://localhost:%u --header 'Authorization: Bearer %s'\n\n"
-        "More tokens: limpet token --sub NAME --channels a,b --ttl 1h\n\n",
+        "More tokens:\n\n"
+        "  %s token --state %s --sub NAME --channels a,b --ttl 1h\n\n",
         arguments->state.directory, arguments->state.is_new ? " (new)" : "", port, token, token,
-        arguments->state.certificate_path, port, token);
+        arguments->state.certificate_path, port, token, program_invocation_name,
+        arguments->state.directory);
     free(token);
 }
 
