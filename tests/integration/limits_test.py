@@ -1,5 +1,6 @@
 """Limits: each is refused at the edge with its defined answer and its counter, and the next client is served."""
 
+import os
 import signal
 import socket
 import ssl
@@ -15,6 +16,12 @@ def listen_overflows():
         if "ListenOverflows" in names:
             return int(values[names.index("ListenOverflows")])
     return 0
+
+
+def thread_states(pid):
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii") as file:
+            yield file.read().rpartition(")")[2].split()[0]
 
 
 class Limits(unittest.TestCase):
@@ -114,6 +121,7 @@ class Limits(unittest.TestCase):
         server = self.server("--listen-backlog", 1, shards=1)
         before = server.metric("limpet_listen_overflows_total")
         server.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: set(thread_states(server.process.pid)) == {"T"}, "every thread has stopped")
         sockets = []
         for _ in range(20):  # more than the queue takes; the rest try again when their SYN timer rings
             sock = socket.socket()
