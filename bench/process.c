@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -106,8 +107,13 @@ static uint32_t find_listeners(const char *path, uint16_t port, uint64_t *inodes
         unsigned state;
         uint64_t inode;
         if (sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*u %*u %" SCNu64,
-                   &line_port, &state, &inode) == 3 &&
-            line_port == port && state == 0x0a) {
+                   &line_port, &state, &inode) != 3) {
+            continue; /* the heading */
+        }
+        if (state != TCP_LISTEN) {
+            break; /* listeners come first; a million connections may follow */
+        }
+        if (line_port == port) {
             inodes[count++] = inode;
         }
     }

@@ -33,13 +33,14 @@ static const char *advice(int error)
     }
 }
 
-static int set_options(int fd, const struct listener_options *options, const char **failed)
+static int set_options(int fd, const struct listener_options *options, bool is_shared,
+                       const char **failed)
 {
     const struct socket_option wanted[] = {
         /* A restart must not wait for the old connections' TIME_WAIT. */
         {SOL_SOCKET, SO_REUSEADDR, 1, true, "SO_REUSEADDR"},
         /* Every shard listens on the same port and the kernel spreads connections by their hash. */
-        {SOL_SOCKET, SO_REUSEPORT, 1, true, "SO_REUSEPORT"},
+        {SOL_SOCKET, SO_REUSEPORT, 1, is_shared, "SO_REUSEPORT"},
         /* The wildcard takes IPv4 as well, whatever net.ipv6.bindv6only says. */
         {IPPROTO_IPV6, IPV6_V6ONLY, 0, options->address.sin6_family == AF_INET6, "IPV6_V6ONLY"},
         /* A frame goes out at once: we gather what belongs together ourselves, once a tick. */
@@ -65,7 +66,9 @@ static int set_options(int fd, const struct listener_options *options, const cha
     return 0;
 }
 
-int listener_open(const struct listener_options *options, char *message, size_t message_size)
+/* A socket that listens on the address. Returns it, or -errno with a message. */
+static int open_listening(const struct listener_options *options, bool is_shared, char *message,
+                      size_t message_size)
 {
     const char *failed = "socket";
     char address[ADDRESS_TEXT_SIZE];
@@ -75,7 +78,7 @@ int listener_open(const struct listener_options *options, char *message, size_t 
     if (fd < 0) {
         error = -errno;
     } else {
-        error = set_options(fd, options, &failed);
+        error = set_options(fd, options, is_shared, &failed);
     }
     if (error == 0) {
         failed = "bind";
@@ -98,6 +101,21 @@ int listener_open(const struct listener_options *options, char *message, size_t 
     (void)snprintf(message, message_size, "cannot listen on %s: %s: %s. %s", address, failed,
                    strerrorname_np(-error), advice(-error));
     return error;
+}
+
+int listener_open(const struct listener_options *options, char *message, size_t message_size)
+{
+    return open_listening(options, true, message, message_size);
+}
+
+int listener_probe(const struct listener_options *options, char *message, size_t message_size)
+{
+    int fd = open_listening(options, false, message, message_size);
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return fd >= 0 ? 0 : fd;
 }
 
 uint16_t listener_port(int fd)

@@ -18,5 +18,10 @@ struct listener_options {
 MUST_CHECK int listener_open(const struct listener_options *options, char *message,
                              size_t message_size);
 
+/* Whether the address is free: SO_REUSEPORT would let a second server of the same user in without a
+ * word, and the kernel would deal clients out to both. Returns 0, or -errno with such a message. */
+MUST_CHECK int listener_probe(const struct listener_options *options, char *message,
+                              size_t message_size);
+
 /* The port that the kernel chose (address with port 0). */
 MUST_CHECK uint16_t listener_port(int fd);

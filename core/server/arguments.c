@@ -94,7 +94,9 @@ static int apply_flags(const struct gathered *gathered, struct options *options)
     for (size_t i = 0; i < gathered->flag_count; i++) {
         const char *name = options_info(gathered->flags[i].index)->name;
         if (options_set(options, name, gathered->flags[i].value, message, sizeof(message)) != 0) {
-            (void)fprintf(stderr, "limpet: --%s: %s\n", name, message);
+            char *flag = flag_name(name);
+            (void)fprintf(stderr, "limpet: --%s: %s\n", flag, message);
+            free(flag);
             return -1;
         }
     }

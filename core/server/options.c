@@ -242,9 +242,7 @@ void options_describe(const struct options *options, FILE *out)
         print_value(&copy, row, stream);
         int closed = fclose(stream);
         ASSERT(closed == 0);
-        (void)fprintf(out, "%-34s %-16s %s (default: %s)\n", row->info.name, value, row->info.help,
-                      row->info.standard ? row->info.standard
-                                         : (option_is_list(row) ? "none" : "unset"));
+        (void)fprintf(out, "%-34s %-16s %s\n", row->info.name, value, row->info.help);
         free(value);
     }
 }

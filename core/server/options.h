@@ -155,5 +155,5 @@ MUST_CHECK const struct option_info *options_info(size_t index);
  * errors. */
 MUST_CHECK int options_validate(const struct options *options, FILE *errors);
 
-/* Writes every option with its value, default and help, lined up: `limpet options`. */
+/* Writes every option with its value and help, lined up: `limpet options`, with the defaults. */
 void options_describe(const struct options *options, FILE *out);

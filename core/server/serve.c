@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define MESSAGE_SIZE             1024
-#define TALLY_ENTRIES_PER_SOCKET 1
 
 /* Where the main thread and the shards' threads meet, at the start and at the end. */
 struct start {
@@ -116,10 +115,10 @@ static int open_tallies(struct service *service, const struct options *options)
 
     server->open = tally_open(64);
     if (options->limits.connections_per_address_max > 0) {
-        server->addresses = tally_open(sockets * TALLY_ENTRIES_PER_SOCKET);
+        server->addresses = tally_open(sockets);
     }
     if (options->limits.connections_per_user_max > 0) {
-        server->users = tally_open(sockets * TALLY_ENTRIES_PER_SOCKET);
+        server->users = tally_open(sockets);
     }
     if (!server->open || (options->limits.connections_per_address_max > 0 && !server->addresses) ||
         (options->limits.connections_per_user_max > 0 && !server->users)) {
@@ -174,6 +173,25 @@ static int open_shared(struct service *service, const struct options *options)
     return open_tallies(service, options);
 }
 
+/* All that `limpet check` looks at, on to the end: every problem is told, not the first alone. */
+static int check_shared(struct service *service, const struct options *options)
+{
+    char message[MESSAGE_SIZE];
+    int result = 0;
+
+    if (budget_make(options, &service->budget, message, sizeof(message)) != 0) {
+        result = fail(message);
+    }
+    if (open_certificates(service, options) != 0) {
+        result = -1;
+    }
+    if (open_token_keys(service, options) != 0) {
+        result = -1;
+    }
+    warn_of_backlog(options);
+    return result;
+}
+
 static void close_shared(struct service *service)
 {
     struct server *server = &service->server;
@@ -213,6 +231,9 @@ static int listen_on(struct service *service, const struct options *options, con
 
     if (address_parse(slice_text(text), &listener.address) != 0) {
         (void)snprintf(message, sizeof(message), "listen: %s is no address", text);
+        return fail(message);
+    }
+    if (listener_probe(&listener, message, sizeof(message)) != 0) {
         return fail(message);
     }
     for (uint32_t i = 0; i < service->server.shard_count; i++) {
@@ -412,6 +433,22 @@ static void trim_heap(const struct service *service, uint64_t *handshakes_before
     }
 }
 
+/* SIGHUP: the ticket keys' file was written anew. Everything else needs a new start. */
+static void reload(const struct service *service)
+{
+    const char *path = service->server.options->tls.ticket_key_file;
+    char message[MESSAGE_SIZE];
+
+    if (!service->server.tickets || !path) {
+        LOG(LOG_WARN, "nothing to reload: there is no tls.ticket_key_file",
+            log_text("signal", "SIGHUP"));
+    } else if (ticket_keys_reload(service->server.tickets, message, sizeof(message)) != 0) {
+        LOG(LOG_ERROR, "ticket keys not reloaded, the old ones stay", log_text("reason", message));
+    } else {
+        LOG(LOG_INFO, "ticket keys reloaded", log_text("file", path));
+    }
+}
+
 /* Once a second turns ticket keys and trims the heap, until a signal to stop comes. */
 static int wait_for_signal(struct service *service, const sigset_t *signals)
 {
@@ -422,6 +459,9 @@ static int wait_for_signal(struct service *service, const sigset_t *signals)
         int signal_number = sigtimedwait(signals, NULL, &second);
         if (signal_number == SIGTERM || signal_number == SIGINT) {
             return signal_number;
+        }
+        if (signal_number == SIGHUP) {
+            reload(service);
         }
         if (service->server.tickets) {
             ticket_keys_rotate(service->server.tickets, monotonic_ms());
@@ -528,7 +568,7 @@ int serve_check(const struct arguments *arguments)
     struct service *service = calloc(1, sizeof(*service));
 
     ASSERT(service != NULL);
-    int result = open_shared(service, &arguments->options);
+    int result = check_shared(service, &arguments->options);
     if (result == 0) {
         budget_print(&service->budget, &arguments->options, stdout);
         (void)printf("%s: ok\n", arguments->options_path ? arguments->options_path : "dev mode");

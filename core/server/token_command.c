@@ -149,6 +149,11 @@ static int read_options(struct options *options, const struct wanted *wanted)
         (void)fprintf(stderr, "limpet token: %s\n", message);
         return -1;
     }
+    if (state.is_new) {
+        (void)fprintf(stderr,
+                      "limpet token: %s was made just now: no running server has its secret\n",
+                      state.directory);
+    }
     state_set_options(&state, options);
     return 0;
 }

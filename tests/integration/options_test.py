@@ -188,12 +188,31 @@ class Options(unittest.TestCase):
             for flags, part in ((("--admin.listen", f"127.0.0.1:{server.admin_port}"), "admin port"),
                                 (("--listen", f"127.0.0.1:{server.admin_port}", "--admin.listen", ""),
                                  f"{server.admin_port}"),
+                                (("--listen", f"127.0.0.1:{server.port}", "--admin.listen", ""),
+                                 "another program listens there"),  # SO_REUSEPORT would let it in
                                 (("--listen", "192.0.2.1:8443", "--admin.listen", ""), "192.0.2.1")):
                 with self.subTest(flags):
                     status, output = self.run_limpet("serve", "--options", path, *flags)
                     self.assertEqual(status, 1)
                     self.assertIn(part, output)
             server.websocket().close()
+
+    def test_check_tells_every_problem(self):
+        path = self.folder.write("bad.yaml", GOOD.format(certificate="/nowhere.pem", key="/nowhere.key",
+                                                         secret="/nowhere.secret"))
+        status, output = self.run_limpet("check", path, "--limits.connections-max", "100000000")
+        self.assertEqual(status, 1)
+        for part in ("limits.connections_max", "/nowhere.pem", "/nowhere.secret"):
+            self.assertIn(part, output)
+
+    def test_a_token_of_a_new_state_says_so(self):
+        folder = self.folder.at("fresh")
+        status, output = self.run_limpet("token", "--state", folder)
+        self.assertEqual(status, 0)
+        self.assertIn("no running server has its secret", output)
+        status, output = self.run_limpet("token", "--state", folder)
+        self.assertEqual(status, 0)
+        self.assertNotIn("secret", output)
 
     def test_ticket_key_files(self):
         path = self.folder.write("good.yaml", self.good)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import ssl
 import struct
@@ -113,6 +114,32 @@ class Resumption(unittest.TestCase):  # S18
             with Server() as server:  # keys of its own
                 for context, session in zip(contexts, sessions):
                     self.assertEqual(self.session(server, context, session=session)[1:], (False, 101))
+
+
+    def test_keys_of_a_file_turn_without_a_restart(self):
+        with tempfile.TemporaryDirectory(prefix="limpet-keys-") as path:
+            old, new = os.urandom(48), os.urandom(48)
+            file = os.path.join(path, "tickets")
+
+            def write(data):
+                with open(file, "wb") as out:
+                    os.fchmod(out.fileno(), 0o600)
+                    out.write(data)
+
+            write(old)
+            context = tls_context()
+            with Server("--tls.ticket-key-file", file) as one, Server("--tls.ticket-key-file", file) as two:
+                session = self.session(one, context)[0]
+                self.assertTrue(self.session(two, context, session=session)[1])  # another host, the same file
+                write(b"x" * 47)  # half written: refused whole, the old key stays
+                one.process.send_signal(signal.SIGHUP)
+                one.wait_for_log("ticket keys not reloaded")
+                self.assertTrue(self.session(one, context, session=session)[1])
+                write(new)
+                one.process.send_signal(signal.SIGHUP)
+                one.wait_for_log("ticket keys reloaded")
+                self.assertFalse(self.session(one, context, session=session)[1])
+                self.assertTrue(self.session(two, context, session=session)[1])
 
 
 class Updates(unittest.TestCase):  # S16
