@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MESSAGE_SIZE             1024
+#define MESSAGE_SIZE 1024
 
 /* Where the main thread and the shards' threads meet, at the start and at the end. */
 struct start {
