@@ -68,7 +68,7 @@ static int set_options(int fd, const struct listener_options *options, bool is_s
 
 /* A socket that listens on the address. Returns it, or -errno with a message. */
 static int open_listening(const struct listener_options *options, bool is_shared, char *message,
-                      size_t message_size)
+                          size_t message_size)
 {
     const char *failed = "socket";
     char address[ADDRESS_TEXT_SIZE];

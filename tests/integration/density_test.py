@@ -1,4 +1,4 @@
-"""100,000 idle wss:// connections at once on this machine, both ends, with heartbeats: held, small, and gone without a trace."""
+"""100,000 idle wss:// connections at once on this machine, both ends, with heartbeats: held, small, and their memory given back."""
 
 import json
 import os
@@ -37,7 +37,9 @@ class Density(unittest.TestCase):
         self.assertEqual(result["connections_open"], COUNT)
         self.assertEqual(result["connections_failed"], 0)
         self.assertEqual(result["connections_lost"], 0)
-        self.assertLessEqual(result["user_bytes_per_connection"], 280)  # the target is 256, kept by the benchmark
+        self.assertLessEqual(result["user_bytes_per_connection"], 264)  # 256 is the target, 252 to 255 are measured
+        # What stays is code that was touched and the first pages of free blocks: 6 % measured, whatever the crowd.
+        self.assertLessEqual(result["server_memory_left"]["rss"], 1.15 * result["server_memory_before"]["rss"])
         self.assertGreater(result["heartbeats_in_ramp"] + result["heartbeats_in_hold"], 0)
 
 
