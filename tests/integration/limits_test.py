@@ -1,7 +1,5 @@
 """Limits: each is refused at the edge with its defined answer and its counter, and the next client is served."""
 
-import os
-import signal
 import socket
 import ssl
 import unittest
@@ -16,12 +14,6 @@ def listen_overflows():
         if "ListenOverflows" in names:
             return int(values[names.index("ListenOverflows")])
     return 0
-
-
-def thread_states(pid):
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii") as file:
-            yield file.read().rpartition(")")[2].split()[0]
 
 
 class Limits(unittest.TestCase):
@@ -120,8 +112,7 @@ class Limits(unittest.TestCase):
     def test_accept_queue_full(self):
         server = self.server("--listen-backlog", 1, shards=1)
         before = server.metric("limpet_listen_overflows_total")
-        server.process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: set(thread_states(server.process.pid)) == {"T"}, "every thread has stopped")
+        server.pause()
         sockets = []
         for _ in range(20):  # more than the queue takes; the rest try again when their SYN timer rings
             sock = socket.socket()
@@ -130,7 +121,7 @@ class Limits(unittest.TestCase):
             sockets.append(sock)
         overflows = "the kernel counts an accept queue that was full"
         wait_until(lambda: listen_overflows() > before, overflows)
-        server.process.send_signal(signal.SIGCONT)
+        server.go_on()
         self.assertGreater(server.metric("limpet_listen_overflows_total"), before)
         for sock in sockets:
             sock.close()

@@ -169,10 +169,24 @@ class Server:
             sock.sendall(request)
             return WebSocket(sock).read_head()
 
+    def _thread_states(self):
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{thread}/stat", encoding="ascii") as file:
+                yield file.read().rpartition(")")[2].split()[0]
+
+    def pause(self):
+        """Stops every thread of it: what comes meanwhile is all there at once when it goes on."""
+        self.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: set(self._thread_states()) == {"T"}, "every thread has stopped")
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self, signal_number=signal.SIGTERM):
         """Ends it; returns the exit status. Raises when a sanitizer or an assertion has spoken."""
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
+            self.go_on()
         status = self.process.wait(PATIENCE)
         self.reader.join(PATIENCE)
         text = self.log_text()
