@@ -55,6 +55,7 @@ class Server:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(options)
             command += ["--options", path]
+        self.is_paused = False
         self.log = []
         self.changed = threading.Condition()
         # pylint: disable-next=consider-using-with
@@ -176,17 +177,20 @@ class Server:
 
     def pause(self):
         """Stops every thread of it: what comes meanwhile is all there at once when it goes on."""
+        self.is_paused = True
         self.process.send_signal(signal.SIGSTOP)
         wait_until(lambda: set(self._thread_states()) == {"T"}, "every thread has stopped")
 
     def go_on(self):
+        self.is_paused = False
         self.process.send_signal(signal.SIGCONT)
 
     def stop(self, signal_number=signal.SIGTERM):
         """Ends it; returns the exit status. Raises when a sanitizer or an assertion has spoken."""
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
-            self.go_on()
+            if self.is_paused:  # only then: a SIGCONT in the leak check at the exit would hang it
+                self.go_on()
         status = self.process.wait(PATIENCE)
         self.reader.join(PATIENCE)
         text = self.log_text()
