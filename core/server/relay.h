@@ -1,0 +1,73 @@
+/*
+ * relay.h - the thread between shards, the HTTP API and the broker.
+ *
+ * Shards and the API post requests to its mailbox; the broker's events become parcels to shards and
+ * answers to the API. A shard's full mailbox is waited for: the relay takes nothing more until
+ * there is room, so that a publication is never lost here, and whoever publishes is slowed down. A
+ * full mailbox of the relay refuses at once: a shard never waits.
+ */
+#pragma once
+
+#include "broker/broker.h"
+
+struct server;
+struct shard;
+struct relay;
+
+/* Opens the broker that the options name. NULL with a message. */
+MUST_CHECK struct relay *relay_open(const struct server *server, char *message,
+                                    size_t message_size);
+void relay_close(struct relay *relay);
+
+/* One turn: waits for at most wait_ms, then requests, the broker, deliveries. The thread's loop,
+ * and the simulator, call it. False after relay_stop when nothing is left. */
+MUST_CHECK bool relay_turn(struct relay *relay, uint32_t wait_ms);
+void relay_stop(struct relay *relay); /* any thread */
+
+/* Any thread. */
+void relay_read_health(const struct relay *relay, struct broker_health *health);
+
+/* --- from a shard: false when the relay's mailbox has no room (try again in a later tick) --- */
+
+/* What a client sent. A refusal comes back as a parcel that closes the connection with 1013. */
+MUST_CHECK bool relay_publish(struct shard *shard, uint32_t number, struct slice channel,
+                              bool is_binary, struct slice payload);
+MUST_CHECK bool relay_follow(struct shard *shard, struct slice name, bool is_pattern,
+                             bool has_subscribers);
+MUST_CHECK bool relay_join(struct shard *shard, uint32_t number, struct slice channel);
+MUST_CHECK bool relay_leave(struct shard *shard, uint32_t number, struct slice channel);
+
+/* --- from the HTTP API's threads --- */
+
+enum relay_question {
+    RELAY_PUBLISH,
+    RELAY_PRESENCE,
+    RELAY_HISTORY,
+    RELAY_HISTORY_REMOVE,
+    RELAY_CHANNELS, /* names that match the pattern, with how many subscribers on this host */
+};
+
+struct relay_request {
+    enum relay_question question;
+    struct broker_publication publication; /* RELAY_PUBLISH; channel, for the others too */
+    struct broker_history_query history;   /* RELAY_HISTORY */
+    struct slice pattern;                  /* RELAY_CHANNELS */
+};
+
+struct relay_channel {
+    struct slice name;
+    uint32_t subscribers;
+};
+
+/* Lent to answered() for the time of its call. */
+struct relay_answer {
+    const struct broker_event *event; /* of the broker's; NULL for RELAY_CHANNELS */
+    const struct relay_channel *channels;
+    uint32_t channel_count;
+};
+
+/* Asks; answered is called once, on the relay's thread, unless this returns anything else than
+ * BROKER_DONE (AWAY, FULL). The one callback: who asks is a thread of the HTTP library. */
+MUST_CHECK enum broker_outcome
+relay_ask(struct relay *relay, const struct relay_request *request,
+          void (*answered)(void *context, const struct relay_answer *answer), void *context);

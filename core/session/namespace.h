@@ -1,0 +1,73 @@
+/*
+ * namespace.h - what the channels of a namespace have, and who may do what with them.
+ *
+ * A channel's namespace is the text before its first ':'; channels without one belong to "". A
+ * channel whose namespace is not configured follows the built-in rules: subscribe by claim, publish
+ * by plain.publish_channel alone, no history, no presence, slow consumers are closed.
+ */
+#pragma once
+
+#include "base/bytes.h"
+
+#define NAMESPACES_MAX 64
+
+enum namespace_action {
+    NAMESPACE_SUBSCRIBE,
+    NAMESPACE_PUBLISH,
+    NAMESPACE_PRESENCE, /* see who is there */
+    NAMESPACE_HISTORY,
+    NAMESPACE_ACTIONS
+};
+
+enum namespace_who {
+    WHO_NOBODY,
+    WHO_CLAIM,      /* whose token names the channel, or a pattern of it, for this action */
+    WHO_SUBSCRIBER, /* whoever is subscribed (never for NAMESPACE_SUBSCRIBE) */
+    WHO_CLIENT,     /* everyone who is connected */
+};
+
+enum slow_policy {
+    SLOW_CLOSE,       /* the connection ends */
+    SLOW_DROP_OLDEST, /* its oldest waiting message of such a channel goes */
+    SLOW_KEEP_LATEST, /* at most one message of the channel waits: the newest */
+};
+
+enum frame_choice {
+    FRAME_AUTO, /* text when it is UTF-8: for publications that do not say it themselves */
+    FRAME_TEXT,
+    FRAME_BINARY,
+};
+
+struct namespace
+{
+    const char *name;
+    enum namespace_who who[NAMESPACE_ACTIONS];
+    bool has_presence;
+    uint32_t history_size; /* publications a channel; 0: no history */
+    uint32_t history_age_s;
+    enum slow_policy slow;
+    enum frame_choice frame;
+};
+
+struct namespaces {
+    struct namespace entries[NAMESPACES_MAX];
+    uint32_t count;
+};
+
+/* The channel's, or the built-in one; never NULL. */
+MUST_CHECK const struct namespace *namespace_of(const struct namespaces *namespaces,
+                                                struct slice channel);
+
+/* Names as tokens carry them: zero-terminated, one after the other; a trailing '*' stands for any
+ * rest. */
+struct name_list {
+    const char *names;
+    uint32_t count;
+};
+
+MUST_CHECK bool name_list_matches(const struct name_list *list, struct slice channel);
+
+/* claim: the token's list for this action. */
+MUST_CHECK bool namespace_allows(const struct namespace *space, enum namespace_action action,
+                                 const struct name_list *claim, struct slice channel,
+                                 bool is_subscribed);
