@@ -117,7 +117,8 @@ class Crowds(unittest.TestCase):
                                f"memory back: started with {start}, now {self.resident(server)}, peaks {peaks}")
                 rests.append(self.resident(server))
             if not SANITIZED:
-                self.assertLess(peaks[-1], peaks[0] * 1.1)
+                # How much of a wave is on its way at the moment of the look differs; growth would be in every one.
+                self.assertLess(min(peaks[2:]), max(peaks[:2]) * 1.1)
                 self.assertLess(rests[-1], rests[0] * 1.1 + (2 << 20))
             publisher.close()
 

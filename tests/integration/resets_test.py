@@ -242,10 +242,11 @@ class Slow(Case):
         flags = ("--limits.queue-bytes-max", "64KB", "--limits.message-size-max", "60KB", "--plain.publish-channel",
                  "news", "--socket-send-size", "16KB")
         server = self.server(*flags, shards=1)
+        wait_until(lambda: server.metric("limpet_ticks_total") > 0, "a tick")
+        before = server.metric("limpet_arena_bytes")
         reader = server.websocket(token=server.token(channels=["news"]))
         writer = server.websocket(token=server.token(channels=[]))
         stopped = server.websocket(token=server.token(channels=["news"]), connect={"receive_size": 4096})
-        before = server.metric("limpet_arena_bytes")
         sent = 0
         highest = 0
         while server.metric("limpet_closed_total", cause="slow_consumer") == 0:
@@ -257,10 +258,11 @@ class Slow(Case):
         # What waits and what is being sent: at most the bound and one block of the arena each.
         self.assertLess(highest, 4 * bound)
         server.wait_metric("limpet_connections_open", 2)
-        server.wait_metric("limpet_arena_bytes", before)
         writer.send(BINARY, b"after")
         self.assertEqual(reader.receive_data(), (BINARY, b"after"))
-        stopped.close()
+        for client in (stopped, reader, writer):
+            client.close()
+        server.wait_metric("limpet_arena_bytes", before)
 
     def test_a_message_that_no_queue_can_hold(self):  # S28
         result = self.enterContext(Server("--limits.queue-bytes-max", "64KB", "--limits.message-size-max", "65472"))
