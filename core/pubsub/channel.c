@@ -1,111 +1,44 @@
-#include "pubsub/channel.h"
-
-#include "base/digest.h"
 #include "base/random.h"
+#include "pubsub/channel_state.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define MEMBERS_INLINE 2U /* a user's own channel: needs no block */
-#define NAME_INLINE    24U
-#define BLOCK_MEMBERS  8U /* in the smallest block of the arena */
-
-struct channel {
-    uint32_t next; /* in its bucket: number + 1, 0 at the end */
-    uint32_t hash; /* the low half: most other names of the bucket are told apart by it */
-    uint32_t count;
-    uint32_t capacity; /* MEMBERS_INLINE, or what the block has room for */
-    uint32_t block;    /* of the arena, when not inline: two arrays, see struct members */
-    uint32_t conn_numbers[MEMBERS_INLINE];
-    uint32_t subscriptions[MEMBERS_INLINE];
-    union {
-        uint8_t text[NAME_INLINE];
-        uint32_t block; /* of the arena, when name_size > NAME_INLINE */
-    } name;
-    uint8_t name_size;
-};
-static_assert(sizeof(struct channel) == 64, "one cache line");
-
-struct subscription {
-    uint32_t channel;
-    uint32_t index; /* its place among the channel's members */
-    uint32_t next;  /* of the same connection, or NONE */
-};
-static_assert(sizeof(struct subscription) == 12, "one or more per connection");
-
-struct channel_table {
-    struct pool channels;
-    struct pool subscriptions;
-    struct arena *arena;
-    uint32_t *buckets; /* channel number + 1, so that untouched memory is an empty table */
-    uint32_t bucket_mask;
-    uint64_t hash_key[2];
-};
-
-/*
- * The two arrays of a channel, side by side in its block: the connection numbers, which a fan-out
- * reads, and for each the subscription that put it there. The latter is what makes a member that
- * moves findable: without it, ending a subscription would search the list of another connection.
- */
-struct members {
-    uint32_t *conn_numbers;
-    uint32_t *subscriptions;
-};
-
-static struct members block_members(const struct arena *arena, uint32_t block, uint32_t capacity)
-{
-    uint32_t *numbers = arena_at(arena, block);
-
-    return (struct members){.conn_numbers = numbers, .subscriptions = numbers + capacity};
-}
-
-static struct channel *channel_at(const struct channel_table *table, uint32_t number)
-{
-    return pool_at(&table->channels, number);
-}
-
-static struct subscription *subscription_at(const struct channel_table *table, uint32_t number)
-{
-    return pool_at(&table->subscriptions, number);
-}
-
-static struct members members_of(const struct channel_table *table, struct channel *channel)
-{
-    if (channel->capacity == MEMBERS_INLINE) {
-        return (struct members){.conn_numbers = channel->conn_numbers,
-                                .subscriptions = channel->subscriptions};
-    }
-    return block_members(table->arena, channel->block, channel->capacity);
-}
-
-static struct slice name_of(const struct channel_table *table, const struct channel *channel)
-{
-    if (channel->name_size <= NAME_INLINE) {
-        return slice_from(channel->name.text, channel->name_size);
-    }
-    return slice_from(arena_at(table->arena, channel->name.block), channel->name_size);
-}
+/* --- open and close --------------------------------------------------------------------------- */
 
 static size_t buckets_size(const struct channel_table *table)
 {
     return ((size_t)table->bucket_mask + 1) * sizeof(*table->buckets);
 }
 
-static int open_buckets(struct channel_table *table, uint32_t channels_max)
+static size_t firsts_size(const struct channel_table *table)
+{
+    return (size_t)table->conns_max * sizeof(*table->firsts);
+}
+
+static void *reserve(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int open_arrays(struct channel_table *table, const struct channel_limits *limits)
 {
     uint32_t count = 1;
 
-    while (count < channels_max) {
+    if (limits->conns_max == 0) {
+        return -1;
+    }
+    while (count < limits->channels_max) {
         count *= 2;
     }
     table->bucket_mask = count - 1;
-    void *memory = mmap(NULL, buckets_size(table), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
-        return -1;
-    }
-    table->buckets = memory;
-    return 0;
+    table->buckets = reserve(buckets_size(table));
+    table->conns_max = limits->conns_max;
+    table->firsts = reserve(firsts_size(table));
+    return table->buckets == NULL || table->firsts == NULL ? -1 : 0;
 }
 
 struct channel_table *channel_table_open(const struct channel_limits *limits)
@@ -116,12 +49,13 @@ struct channel_table *channel_table_open(const struct channel_limits *limits)
         return NULL;
     }
     table->arena = limits->arena;
+    table->tracks = limits->tracks;
     random_bytes(table->hash_key, sizeof(table->hash_key));
     if (pool_open(&table->channels, POOL_PLAIN, sizeof(struct channel), limits->channels_max) !=
             0 ||
         pool_open(&table->subscriptions, POOL_PLAIN, sizeof(struct subscription),
                   limits->subscriptions_max) != 0 ||
-        open_buckets(table, limits->channels_max) != 0) {
+        open_arrays(table, limits) != 0) {
         channel_table_close(table);
         return NULL;
     }
@@ -136,18 +70,17 @@ void channel_table_close(struct channel_table *table)
     if (table->buckets != NULL) {
         munmap(table->buckets, buckets_size(table));
     }
+    if (table->firsts != NULL) {
+        munmap(table->firsts, firsts_size(table));
+    }
     pool_close(&table->channels);
     pool_close(&table->subscriptions);
     free(table);
 }
 
-static uint32_t hash_name(const struct channel_table *table, struct slice name)
-{
-    return (uint32_t)siphash(table->hash_key, name);
-}
+/* --- names ------------------------------------------------------------------------------------ */
 
-/* The channel's number, or NONE. */
-static uint32_t find_channel(const struct channel_table *table, struct slice name, uint32_t hash)
+uint32_t channel_named(const struct channel_table *table, struct slice name, uint32_t hash)
 {
     uint32_t link = table->buckets[hash & table->bucket_mask];
 
@@ -161,6 +94,22 @@ static uint32_t find_channel(const struct channel_table *table, struct slice nam
     return NONE;
 }
 
+/* Which lengths of patterns there are, so that a publication looks for those alone. */
+static void count_pattern(struct channel_table *table, const struct channel *channel, bool more)
+{
+    uint32_t length = channel->name_size - 1U;
+
+    if (!channel->is_pattern) {
+        return;
+    }
+    table->pattern_counts[length] += more ? 1 : UINT32_MAX;
+    if (table->pattern_counts[length] > 0) {
+        table->pattern_lengths[length / 64] |= UINT64_C(1) << length % 64;
+    } else {
+        table->pattern_lengths[length / 64] &= ~(UINT64_C(1) << length % 64);
+    }
+}
+
 /* A channel without members, or NONE when there is no room. */
 static uint32_t make_channel(struct channel_table *table, struct slice name, uint32_t hash)
 {
@@ -170,8 +119,10 @@ static uint32_t make_channel(struct channel_table *table, struct slice name, uin
         return NONE;
     }
     struct channel *channel = channel_at(table, number);
-    *channel =
-        (struct channel){.hash = hash, .capacity = MEMBERS_INLINE, .name_size = (uint8_t)name.size};
+    *channel = (struct channel){.hash = hash,
+                                .capacity = MEMBERS_INLINE,
+                                .name_size = (uint8_t)name.size,
+                                .is_pattern = channel_is_pattern(name)};
     if (name.size <= NAME_INLINE) {
         memcpy(channel->name.text, name.data, name.size);
     } else {
@@ -186,15 +137,21 @@ static uint32_t make_channel(struct channel_table *table, struct slice name, uin
     uint32_t *bucket = &table->buckets[hash & table->bucket_mask];
     channel->next = *bucket;
     *bucket = number + 1;
+    table->empty_count++;
+    count_pattern(table, channel, true);
     return number;
 }
 
-static void remove_channel(struct channel_table *table, uint32_t number)
+/* A channel without members ends, unless somebody has yet to be told. */
+static void end_channel(struct channel_table *table, uint32_t number)
 {
     struct channel *channel = channel_at(table, number);
     uint32_t *link = &table->buckets[channel->hash & table->bucket_mask];
 
-    ASSERT(channel->count == 0);
+    if (channel->count > 0 || channel->is_changed) {
+        return;
+    }
+    ASSERT(!channel->has_members);
     while (*link != number + 1) {
         ASSERT(*link != 0);
         link = &channel_at(table, *link - 1)->next;
@@ -204,10 +161,69 @@ static void remove_channel(struct channel_table *table, uint32_t number)
         arena_give(table->arena, channel->name.block);
     }
     if (channel->capacity > MEMBERS_INLINE) {
-        arena_give(table->arena, channel->block);
+        arena_give(table->arena, channel->members.block);
     }
+    count_pattern(table, channel, false);
+    table->empty_count--;
     pool_give(&table->channels, number);
 }
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+/* The channel has got its first member, or lost its last. */
+static void note_change(struct channel_table *table, uint32_t number)
+{
+    struct channel *channel = channel_at(table, number);
+
+    if (!table->tracks || channel->is_changed) {
+        return;
+    }
+    channel->is_changed = true;
+    channel->next_change = 0;
+    if (table->first_change == 0) {
+        table->first_change = number + 1;
+    } else {
+        channel_at(table, table->last_change - 1)->next_change = number + 1;
+    }
+    table->last_change = number + 1;
+}
+
+/* Takes the oldest out of the list. */
+static void drop_change(struct channel_table *table)
+{
+    uint32_t number = table->first_change - 1;
+    struct channel *channel = channel_at(table, number);
+
+    ASSERT(channel->is_changed);
+    channel->is_changed = false;
+    table->first_change = channel->next_change;
+    end_channel(table, number);
+}
+
+bool channel_next_change(struct channel_table *table, struct channel_change *change)
+{
+    while (table->first_change != 0) {
+        const struct channel *channel = channel_at(table, table->first_change - 1);
+        if ((channel->count > 0) != channel->has_members) {
+            *change = (struct channel_change){.name = name_of(table, channel),
+                                              .is_pattern = channel->is_pattern,
+                                              .has_members = channel->count > 0};
+            return true;
+        }
+        drop_change(table);
+    }
+    return false;
+}
+
+void channel_change_done(struct channel_table *table)
+{
+    ASSERT(table->first_change != 0);
+    struct channel *channel = channel_at(table, table->first_change - 1);
+    channel->has_members = channel->count > 0;
+    drop_change(table);
+}
+
+/* --- members ---------------------------------------------------------------------------------- */
 
 /* Moves the members to where there is room for capacity of them. False when the arena is full. */
 static bool resize(struct channel_table *table, struct channel *channel, uint32_t capacity)
@@ -217,17 +233,15 @@ static bool resize(struct channel_table *table, struct channel *channel, uint32_
     ASSERT(channel->count <= capacity);
     moved.capacity = capacity;
     if (capacity > MEMBERS_INLINE) {
-        moved.block = arena_take(table->arena, (size_t)capacity * 2 * sizeof(uint32_t));
-        if (moved.block == NONE) {
+        moved.members.block = arena_take(table->arena, (size_t)capacity * sizeof(uint32_t));
+        if (moved.members.block == NONE) {
             return false;
         }
     }
-    struct members from = members_of(table, channel);
-    struct members to = members_of(table, &moved);
-    memcpy(to.conn_numbers, from.conn_numbers, channel->count * sizeof(uint32_t));
-    memcpy(to.subscriptions, from.subscriptions, channel->count * sizeof(uint32_t));
+    memcpy(members_of(table, &moved), members_of(table, channel),
+           channel->count * sizeof(uint32_t));
     if (channel->capacity > MEMBERS_INLINE) {
-        arena_give(table->arena, channel->block);
+        arena_give(table->arena, channel->members.block);
     }
     *channel = moved;
     return true;
@@ -252,20 +266,22 @@ static void give_room(struct channel_table *table, struct channel *channel)
     (void)resize(table, channel, capacity); /* without room for both, it stays where it is */
 }
 
-static bool is_subscribed(const struct channel_table *table, uint32_t channel_number, uint32_t list)
+uint32_t channel_subscription(const struct channel_table *table, uint32_t conn_number,
+                              uint32_t channel_number)
 {
-    while (list != NONE) {
-        const struct subscription *subscription = subscription_at(table, list);
+    ASSERT(conn_number < table->conns_max);
+    uint32_t link = table->firsts[conn_number];
+    while (link != 0) {
+        const struct subscription *subscription = subscription_at(table, link - 1);
         if (subscription->channel == channel_number) {
-            return true;
+            return link - 1;
         }
-        list = subscription->next;
+        link = subscription->next;
     }
-    return false;
+    return NONE;
 }
 
-static bool add_member(struct channel_table *table, uint32_t channel_number, uint32_t conn_number,
-                       uint32_t *list)
+static bool add_member(struct channel_table *table, uint32_t channel_number, uint32_t conn_number)
 {
     struct channel *channel = channel_at(table, channel_number);
     uint32_t number = pool_take(&table->subscriptions);
@@ -277,90 +293,114 @@ static bool add_member(struct channel_table *table, uint32_t channel_number, uin
         pool_give(&table->subscriptions, number);
         return false;
     }
-    struct members members = members_of(table, channel);
     uint32_t index = channel->count++;
-    members.conn_numbers[index] = conn_number;
-    members.subscriptions[index] = number;
-    *subscription_at(table, number) =
-        (struct subscription){.channel = channel_number, .index = index, .next = *list};
-    *list = number;
+    members_of(table, channel)[index] = conn_number;
+    *subscription_at(table, number) = (struct subscription){
+        .channel = channel_number, .index = index, .next = table->firsts[conn_number]};
+    table->firsts[conn_number] = number + 1;
+    if (index == 0) {
+        table->empty_count--;
+        note_change(table, channel_number);
+    }
     return true;
 }
 
 enum channel_outcome channel_subscribe(struct channel_table *table, struct slice name,
-                                       uint32_t conn_number, uint32_t *list)
+                                       uint32_t conn_number)
 {
     if (name.size == 0 || name.size > CHANNEL_NAME_MAX) {
         return CHANNEL_BAD_NAME;
     }
 
-    uint32_t hash = hash_name(table, name);
-    uint32_t number = find_channel(table, name, hash);
+    uint32_t hash = channel_hash(table, name);
+    uint32_t number = channel_named(table, name, hash);
     if (number == NONE) {
         number = make_channel(table, name, hash);
         if (number == NONE) {
             return CHANNEL_FULL;
         }
-    } else if (is_subscribed(table, number, *list)) {
+    } else if (channel_subscription(table, conn_number, number) != NONE) {
         return CHANNEL_ALREADY;
     }
-    if (!add_member(table, number, conn_number, list)) {
-        if (channel_at(table, number)->count == 0) {
-            remove_channel(table, number);
-        }
+    if (!add_member(table, number, conn_number)) {
+        end_channel(table, number);
         return CHANNEL_FULL;
     }
     return CHANNEL_SUBSCRIBED;
 }
 
-/* The last member takes the place of the one that leaves. */
+/*
+ * The last member takes the place of the one that leaves. Its subscription, which must learn of it,
+ * is one of its connection's few: a link to it beside each member would cost every subscription 4
+ * bytes.
+ */
 static void remove_member(struct channel_table *table, uint32_t channel_number, uint32_t index)
 {
     struct channel *channel = channel_at(table, channel_number);
-    struct members members = members_of(table, channel);
+    uint32_t *members = members_of(table, channel);
 
     ASSERT(index < channel->count);
     uint32_t last = --channel->count;
-    uint32_t moved = members.subscriptions[last];
-    members.conn_numbers[index] = members.conn_numbers[last];
-    members.subscriptions[index] = moved;
-    subscription_at(table, moved)->index = index;
-    if (channel->count == 0) {
-        remove_channel(table, channel_number);
-    } else {
+    if (index != last) {
+        uint32_t moved = channel_subscription(table, members[last], channel_number);
+        ASSERT(moved != NONE);
+        subscription_at(table, moved)->index = index;
+        members[index] = members[last];
+    }
+    if (channel->count > 0) {
         give_room(table, channel);
+        return;
     }
+    table->empty_count++;
+    note_change(table, channel_number);
+    end_channel(table, channel_number);
 }
 
-void channel_unsubscribe_all(struct channel_table *table, uint32_t conn_number, uint32_t *list)
+/* *link leads to the subscription, and then to the one behind it. */
+static void end_subscription(struct channel_table *table, uint32_t conn_number, uint32_t *link)
 {
-    while (*list != NONE) {
-        struct subscription ending = *subscription_at(table, *list);
-        struct members members = members_of(table, channel_at(table, ending.channel));
-        ASSERT(members.conn_numbers[ending.index] == conn_number);
-        ASSERT(members.subscriptions[ending.index] == *list);
-        remove_member(table, ending.channel, ending.index);
-        pool_give(&table->subscriptions, *list);
-        *list = ending.next;
-    }
+    uint32_t number = *link - 1;
+    struct subscription ending = *subscription_at(table, number);
+
+    ASSERT(members_of(table, channel_at(table, ending.channel))[ending.index] == conn_number);
+    *link = ending.next;
+    pool_give(&table->subscriptions, number);
+    remove_member(table, ending.channel, ending.index);
 }
 
-struct channel_members channel_find(const struct channel_table *table, struct slice name)
+bool channel_unsubscribe(struct channel_table *table, struct slice name, uint32_t conn_number)
 {
-    uint32_t number = find_channel(table, name, hash_name(table, name));
+    uint32_t channel_number = channel_named(table, name, channel_hash(table, name));
+    uint32_t *link = &table->firsts[conn_number];
 
-    if (number == NONE) {
-        return (struct channel_members){0};
+    ASSERT(conn_number < table->conns_max);
+    while (*link != 0) {
+        struct subscription *subscription = subscription_at(table, *link - 1);
+        if (subscription->channel == channel_number) {
+            end_subscription(table, conn_number, link);
+            table->unsubscribes++;
+            return true;
+        }
+        link = &subscription->next;
     }
-    struct channel *channel = channel_at(table, number);
-    return (struct channel_members){.conn_numbers = members_of(table, channel).conn_numbers,
-                                    .count = channel->count};
+    return false;
 }
+
+void channel_unsubscribe_all(struct channel_table *table, uint32_t conn_number)
+{
+    ASSERT(conn_number < table->conns_max);
+    while (table->firsts[conn_number] != 0) {
+        end_subscription(table, conn_number, &table->firsts[conn_number]);
+    }
+}
+
+/* --- upkeep ----------------------------------------------------------------------------------- */
 
 void channel_read_counts(const struct channel_table *table, struct channel_counts *counts)
 {
-    *counts = (struct channel_counts){.channels = table->channels.count,
-                                      .subscriptions = table->subscriptions.count};
+    *counts = (struct channel_counts){.channels = table->channels.count - table->empty_count,
+                                      .subscriptions = table->subscriptions.count,
+                                      .unsubscribes = table->unsubscribes};
 }
 
 size_t channel_trim(struct channel_table *table)
@@ -368,59 +408,14 @@ size_t channel_trim(struct channel_table *table)
     return pool_trim(&table->channels, NULL, NULL) + pool_trim(&table->subscriptions, NULL, NULL);
 }
 
-static void check_members(const struct channel_table *table, uint32_t channel_number)
+void channel_trim_conns(struct channel_table *table, uint32_t first_number)
 {
-    struct channel *channel = channel_at(table, channel_number);
-    struct members members = members_of(table, channel);
+    uint32_t *firsts = &table->firsts[first_number];
 
-    ASSERT(channel->count > 0);
-    ASSERT(channel->count <= channel->capacity);
-    for (uint32_t index = 0; index < channel->count; index++) {
-        uint32_t number = members.subscriptions[index];
-        ASSERT(pool_is_taken(&table->subscriptions, number));
-        const struct subscription *subscription = subscription_at(table, number);
-        ASSERT(subscription->channel == channel_number);
-        ASSERT(subscription->index == index);
-        if (subscription->next != NONE) {
-            ASSERT(pool_is_taken(&table->subscriptions, subscription->next));
-        }
+    ASSERT(first_number < table->conns_max);
+    ASSERT(first_number % POOL_CHUNK_ITEMS == 0);
+    for (uint32_t i = 0; i < POOL_CHUNK_ITEMS && first_number + i < table->conns_max; i++) {
+        ASSERT(firsts[i] == 0);
     }
-}
-
-static void check_channel(const struct channel_table *table, uint32_t number, uint32_t bucket)
-{
-    ASSERT(pool_is_taken(&table->channels, number));
-
-    const struct channel *channel = channel_at(table, number);
-    struct slice name = name_of(table, channel);
-    ASSERT(name.size > 0);
-    ASSERT((channel->hash & table->bucket_mask) == bucket);
-    ASSERT(channel->hash == hash_name(table, name));
-    ASSERT(find_channel(table, name, channel->hash) == number); /* else there is a second one */
-    if (channel->name_size > NAME_INLINE) {
-        ASSERT(arena_block_size(table->arena, channel->name.block) >= channel->name_size);
-    }
-    if (channel->capacity > MEMBERS_INLINE) {
-        size_t size = (size_t)channel->capacity * 2 * sizeof(uint32_t);
-        ASSERT(arena_block_size(table->arena, channel->block) == size);
-    }
-    check_members(table, number);
-}
-
-void channel_check(const struct channel_table *table)
-{
-    uint32_t channels = 0;
-    uint32_t subscriptions = 0;
-
-    for (uint32_t bucket = 0; bucket <= table->bucket_mask; bucket++) {
-        uint32_t link = table->buckets[bucket];
-        while (link != 0) {
-            check_channel(table, link - 1, bucket);
-            channels++;
-            subscriptions += channel_at(table, link - 1)->count;
-            link = channel_at(table, link - 1)->next;
-        }
-    }
-    ASSERT(channels == table->channels.count);
-    ASSERT(subscriptions == table->subscriptions.count);
+    (void)madvise(firsts, POOL_CHUNK_ITEMS * sizeof(*firsts), MADV_DONTNEED); /* whole pages */
 }

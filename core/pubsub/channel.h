@@ -2,23 +2,32 @@
  * channel.h - a shard's channels and who is subscribed to them; deals in connection numbers.
  *
  * A channel's members are one array of connection numbers, so a fan-out walks memory in order. A
- * subscription costs 12 bytes, its 4 in that array, and 4 more that lead back from there: so it
- * ends in constant time, wherever it stands. A channel costs 64 bytes, and a block of the arena
- * when its name is longer than 24 bytes, and one when it has more than two members. A connection
- * keeps only the number of its first subscription. A channel lives as long as it has a member.
+ * subscription costs 12 bytes and its 4 in that array; it ends in the time that it takes to walk
+ * the subscriptions of one connection, which are few. A channel costs 64 bytes, and a block of the
+ * arena when its name is longer than 24 bytes, and one when it has more than four members. A
+ * connection costs 4 bytes: the number of its first subscription.
+ *
+ * A name that ends in '*' is a pattern: it stands for every channel that begins with the rest.
+ *
+ * A channel lives as long as it has a member, or there is a change that nobody has taken yet: when
+ * the table tracks, channel_next_change tells which channels and patterns got their first member
+ * or lost their last.
  */
 #pragma once
 
 #include "base/arena.h"
 #include "base/pool.h"
 
-#define CHANNEL_NAME_MAX 255
+#define CHANNEL_NAME_MAX    255
+#define CHANNEL_MATCHES_MAX (CHANNEL_NAME_MAX + 1) /* the channel, and a pattern of each length */
 
 struct channel_table;
 
 struct channel_limits {
-    uint32_t channels_max;
+    uint32_t channels_max; /* and patterns */
     uint32_t subscriptions_max;
+    uint32_t conns_max;  /* their numbers are below */
+    bool tracks;         /* changes are kept for channel_next_change, and must be taken */
     struct arena *arena; /* names and member arrays; borrowed */
 };
 
@@ -33,30 +42,62 @@ enum channel_outcome {
     CHANNEL_BAD_NAME, /* empty, or longer than CHANNEL_NAME_MAX: nothing changed */
 };
 
-/* *list: the connection's first subscription (NONE at first), changed here. */
 MUST_CHECK enum channel_outcome channel_subscribe(struct channel_table *table, struct slice name,
-                                                  uint32_t conn_number, uint32_t *list);
+                                                  uint32_t conn_number);
 
-/* Ends all of a connection's subscriptions; *list becomes NONE. */
-void channel_unsubscribe_all(struct channel_table *table, uint32_t conn_number, uint32_t *list);
+/* False when the connection is not subscribed to exactly this name. */
+bool channel_unsubscribe(struct channel_table *table, struct slice name, uint32_t conn_number);
 
-/* The members of the channel, in no order; count 0 when it has none. Borrowed until a subscribe or
- * unsubscribe. */
-struct channel_members {
-    const uint32_t *conn_numbers;
+/* Ends all of a connection's subscriptions. */
+void channel_unsubscribe_all(struct channel_table *table, uint32_t conn_number);
+
+/* --- who gets a publication --- */
+
+/* The channel of this name and the patterns that it matches; only those with members. */
+struct channel_matches {
     uint32_t count;
+    uint32_t members; /* of all; a connection that has several of them counts for each */
+    uint32_t numbers[CHANNEL_MATCHES_MAX];
 };
-MUST_CHECK struct channel_members channel_find(const struct channel_table *table,
-                                               struct slice name);
+void channel_match(const struct channel_table *table, struct slice name,
+                   struct channel_matches *matches);
+
+/* Their members, each connection once, in no order; conn_numbers has room for matches->members.
+ * Returns how many. matches is good until a subscribe or unsubscribe. */
+MUST_CHECK uint32_t channel_collect(const struct channel_table *table,
+                                    const struct channel_matches *matches, uint32_t *conn_numbers);
+
+/* The connection is subscribed to the channel or to a pattern that it matches. */
+MUST_CHECK bool channel_reaches(const struct channel_table *table, struct slice name,
+                                uint32_t conn_number);
+
+/* --- which channels have members --- */
+
+struct channel_change {
+    struct slice name; /* of a pattern: with its '*'; borrowed until the change is done */
+    bool is_pattern;
+    bool has_members;
+};
+
+/* The oldest change that nobody has taken; false when there is none. It stays until it is done, and
+ * what came and went meanwhile is no change. */
+MUST_CHECK bool channel_next_change(struct channel_table *table, struct channel_change *change);
+
+/* The change that channel_next_change told last was taken; before any other call. */
+void channel_change_done(struct channel_table *table);
 
 struct channel_counts {
-    uint32_t channels;
+    uint32_t channels; /* with members */
     uint32_t subscriptions;
+    uint32_t unsubscribes; /* calls that ended a subscription, a running count */
 };
 void channel_read_counts(const struct channel_table *table, struct channel_counts *counts);
 
 /* Gives the memory of empty chunks back; returns bytes. */
 size_t channel_trim(struct channel_table *table);
+
+/* The same for what is kept by connection: POOL_CHUNK_ITEMS numbers that have no subscription. */
+void channel_trim_conns(struct channel_table *table, uint32_t first_number);
 
 /* Asserts every invariant: for tests and the simulator. */
 void channel_check(const struct channel_table *table);

@@ -29,7 +29,6 @@ struct conn *conn_init(struct shard *shard, uint32_t number)
         .send = NONE,
         .user = NONE,
         .address = NONE,
-        .subscriptions = NONE,
     };
     return conn;
 }
@@ -163,7 +162,7 @@ void conn_reap(struct shard *shard)
         ASSERT(conn->in_flight == 0);
         ASSERT(conn->send == NONE);
         outbound_drop_queue(shard, conn);
-        channel_unsubscribe_all(shard->channels, number, &conn->subscriptions);
+        channel_unsubscribe_all(shard->channels, number);
         end_partial(shard, conn);
         opening_end(shard, conn);
         end_keys(shard, conn);

@@ -81,10 +81,10 @@ struct conn {
     uint32_t queue_bytes; /* what waits or is being sent, with a fixed cost of each message */
     uint32_t send;        /* arena block of the send in flight, or NONE */
     struct ws_reader reader;
-    uint32_t user;          /* tally entry, or NONE */
-    uint32_t address;       /* tally entry, or NONE */
-    uint32_t subscriptions; /* first one, or NONE */
+    uint32_t user;    /* tally entry, or NONE */
+    uint32_t address; /* tally entry, or NONE */
     uint32_t ends_s;
+    uint32_t spare;
 };
 static_assert(sizeof(struct conn) == 64, "one cache line");
 

@@ -170,24 +170,29 @@ void outbound_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
 uint32_t outbound_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
                           struct slice payload)
 {
-    struct channel_members members = channel_find(shard->channels, channel);
+    struct channel_matches matches;
     uint32_t receivers = 0;
 
-    if (members.count == 0) {
+    channel_match(shard->channels, channel, &matches);
+    if (matches.count == 0) {
         return 0;
     }
     uint32_t message = frame_message(shard, opcode, payload);
-    if (message == NONE) {
+    uint32_t block = arena_take(&shard->arena, matches.members * sizeof(uint32_t));
+    if (message == NONE || block == NONE) {
         counter_add(&shard->counts.publications_lost, 1);
         return 0;
     }
-    for (uint32_t i = 0; i < members.count; i++) {
+    uint32_t *members = arena_at(&shard->arena, block);
+    uint32_t count = channel_collect(shard->channels, &matches, members);
+    for (uint32_t i = 0; i < count; i++) {
         /* Nothing follows a close frame (RFC 6455, section 5.5.1). */
-        if (conn_at(shard, members.conn_numbers[i])->state == CONN_OPEN) {
-            outbound_queue(shard, members.conn_numbers[i], message);
+        if (conn_at(shard, members[i])->state == CONN_OPEN) {
+            outbound_queue(shard, members[i], message);
             receivers++;
         }
     }
+    arena_give(&shard->arena, block);
     message_release(&shard->arena, message);
     counter_add(&shard->counts.messages_sent, receivers);
     return receivers;

@@ -120,6 +120,7 @@ static bool open_services(struct shard *shard, char *message, size_t message_siz
     struct channel_limits channel_limits = {
         .channels_max = server->budget->channels_max,
         .subscriptions_max = server->budget->subscriptions_max,
+        .conns_max = server->budget->sockets_max,
         .arena = &shard->arena,
     };
     struct tls_server_options tls_options = {
@@ -285,6 +286,7 @@ static void released(void *context, uint32_t first_number)
     struct shard *shard = context;
 
     wheel_trim(&shard->wheel, first_number);
+    channel_trim_conns(shard->channels, first_number);
 }
 
 /* Gives back what a crowd that has left had used. */

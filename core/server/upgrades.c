@@ -75,8 +75,7 @@ static bool subscribe(struct shard *shard, uint32_t number, const struct token_c
 
     for (uint32_t i = 0; i < claims->channel_count; i++) {
         struct slice channel = slice_text(name);
-        enum channel_outcome outcome = channel_subscribe(shard->channels, channel, number,
-                                                         &conn_at(shard, number)->subscriptions);
+        enum channel_outcome outcome = channel_subscribe(shard->channels, channel, number);
         ASSERT(outcome != CHANNEL_BAD_NAME); /* token_check bounds the names */
         if (outcome == CHANNEL_FULL) {
             return false;

@@ -19,15 +19,18 @@
 
 static struct arena arena;
 static struct channel_table *table;
-static uint32_t lists[CONNS];
+static uint32_t members[2 * CONNS];
 
 static int setup(void **state)
 {
     const struct channel_limits limits = {
-        .channels_max = CHANNELS, .subscriptions_max = SUBSCRIPTIONS, .arena = &arena};
+        .channels_max = CHANNELS,
+        .subscriptions_max = SUBSCRIPTIONS,
+        .conns_max = CONNS,
+        .arena = &arena,
+    };
 
     (void)state;
-    memset(lists, 0xff, sizeof(lists)); /* NONE */
     if (arena_open(&arena, 1 << 20) != 0) {
         return -1;
     }
@@ -45,7 +48,7 @@ static int teardown(void **state)
 
 static enum channel_outcome subscribe(const char *name, uint32_t conn)
 {
-    enum channel_outcome outcome = channel_subscribe(table, slice_text(name), conn, &lists[conn]);
+    enum channel_outcome outcome = channel_subscribe(table, slice_text(name), conn);
 
     channel_check(table);
     return outcome;
@@ -53,26 +56,38 @@ static enum channel_outcome subscribe(const char *name, uint32_t conn)
 
 static void leave(uint32_t conn)
 {
-    channel_unsubscribe_all(table, conn, &lists[conn]);
+    channel_unsubscribe_all(table, conn);
     channel_check(table);
-    assert_int_equal(lists[conn], NONE);
+}
+
+/* Who gets what is published to name, into members. */
+static uint32_t collect(struct slice name)
+{
+    struct channel_matches matches;
+
+    channel_match(table, name, &matches);
+    assert_true(matches.members <= 2 * CONNS);
+    uint32_t count = channel_collect(table, &matches, members);
+    assert_true(count <= matches.members);
+    return count;
 }
 
 static bool has(const char *name, uint32_t conn)
 {
-    struct channel_members members = channel_find(table, slice_text(name));
+    uint32_t count = collect(slice_text(name));
+    uint32_t found = 0;
 
-    for (uint32_t i = 0; i < members.count; i++) {
-        if (members.conn_numbers[i] == conn) {
-            return true;
-        }
+    for (uint32_t i = 0; i < count; i++) {
+        found += members[i] == conn ? 1 : 0;
     }
-    return false;
+    assert_true(found <= 1);
+    assert_int_equal(channel_reaches(table, slice_text(name), conn), found == 1);
+    return found == 1;
 }
 
 static uint32_t count(const char *name)
 {
-    return channel_find(table, slice_text(name)).count;
+    return collect(slice_text(name));
 }
 
 static void assert_counts(uint32_t channels, uint32_t subscriptions)
@@ -127,30 +142,27 @@ static void test_names(void **state)
     for (size_t size = 1; size <= CHANNEL_NAME_MAX; size++) {
         uint32_t conn = (uint32_t)size;
         struct slice name = slice_from(longest, size);
-        assert_int_equal(channel_subscribe(table, name, conn, &lists[conn]), CHANNEL_SUBSCRIBED);
-        struct channel_members members = channel_find(table, name);
-        assert_int_equal(members.count, 1);
-        assert_int_equal(members.conn_numbers[0], conn);
+        assert_int_equal(channel_subscribe(table, name, conn), CHANNEL_SUBSCRIBED);
+        assert_int_equal(collect(name), 1);
+        assert_int_equal(members[0], conn);
         if (size >= CHANNELS) {
             leave(conn - CHANNELS + 1); /* the table is full otherwise */
         }
     }
     for (uint32_t conn = 1; conn < CONNS; conn++) {
-        channel_unsubscribe_all(table, conn, &lists[conn]);
+        channel_unsubscribe_all(table, conn);
     }
     assert_nothing_left();
 
-    uint32_t *list = &lists[0];
     struct slice too_long = slice_from(longest, CHANNEL_NAME_MAX + 1);
-    assert_int_equal(channel_subscribe(table, too_long, 0, list), CHANNEL_BAD_NAME);
-    assert_int_equal(channel_subscribe(table, slice_from(NULL, 0), 0, list), CHANNEL_BAD_NAME);
-    assert_int_equal(channel_find(table, too_long).count, 0);
-    assert_int_equal(channel_find(table, slice_from(NULL, 0)).count, 0);
+    assert_int_equal(channel_subscribe(table, too_long, 0), CHANNEL_BAD_NAME);
+    assert_int_equal(channel_subscribe(table, slice_from(NULL, 0), 0), CHANNEL_BAD_NAME);
+    assert_int_equal(collect(too_long), 0);
+    assert_int_equal(collect(slice_from(NULL, 0)), 0);
     assert_nothing_left();
 
-    assert_int_equal(channel_subscribe(table, slice_from(with_zero, 3), 0, list),
-                     CHANNEL_SUBSCRIBED);
-    assert_int_equal(channel_find(table, slice_from(with_zero, 1)).count, 0);
+    assert_int_equal(channel_subscribe(table, slice_from(with_zero, 3), 0), CHANNEL_SUBSCRIBED);
+    assert_int_equal(collect(slice_from(with_zero, 1)), 0);
     assert_int_equal(subscribe("A", 1), CHANNEL_SUBSCRIBED);
     assert_int_equal(count("a"), 0);
     leave(0);
@@ -182,7 +194,7 @@ static void test_channels_full(void **state)
 static void test_subscriptions_full(void **state)
 {
     const struct channel_limits limits = {
-        .channels_max = 4, .subscriptions_max = 2, .arena = &arena};
+        .channels_max = 4, .subscriptions_max = 2, .conns_max = 3, .arena = &arena};
 
     (void)state;
     channel_table_close(table);
@@ -191,7 +203,6 @@ static void test_subscriptions_full(void **state)
     assert_int_equal(subscribe("a", 0), CHANNEL_SUBSCRIBED);
     assert_int_equal(subscribe("a", 1), CHANNEL_SUBSCRIBED);
     assert_int_equal(subscribe("a", 2), CHANNEL_FULL);
-    assert_int_equal(lists[2], NONE);
     assert_int_equal(subscribe("b", 2), CHANNEL_FULL); /* nor does an empty channel stay behind */
     assert_counts(1, 2);
     leave(0);
@@ -210,12 +221,13 @@ static void test_arena_full(void **state)
     assert_int_not_equal(all, NONE);
     assert_int_equal(subscribe("a", 0), CHANNEL_SUBSCRIBED); /* needs no block */
     assert_int_equal(subscribe("a", 1), CHANNEL_SUBSCRIBED);
-    assert_int_equal(subscribe("a", 2), CHANNEL_FULL); /* the third member does */
-    assert_int_equal(lists[2], NONE);
-    assert_int_equal(subscribe(long_name, 2), CHANNEL_FULL);
-    assert_counts(1, 2);
-    arena_give(&arena, all);
     assert_int_equal(subscribe("a", 2), CHANNEL_SUBSCRIBED);
+    assert_int_equal(subscribe("a", 3), CHANNEL_SUBSCRIBED);
+    assert_int_equal(subscribe("a", 4), CHANNEL_FULL); /* the fifth member does */
+    assert_int_equal(subscribe(long_name, 2), CHANNEL_FULL);
+    assert_counts(1, 4);
+    arena_give(&arena, all);
+    assert_int_equal(subscribe("a", 4), CHANNEL_SUBSCRIBED);
     assert_int_equal(subscribe(long_name, 2), CHANNEL_SUBSCRIBED);
 
     /* A full arena does not keep anyone from leaving, though nothing can move. */
@@ -223,6 +235,8 @@ static void test_arena_full(void **state)
     assert_int_not_equal(all, NONE);
     leave(0);
     leave(2);
+    leave(4);
+    leave(3);
     leave(1);
     arena_give(&arena, all);
     assert_nothing_left();
@@ -236,45 +250,59 @@ static void test_grow_and_shrink(void **state)
     (void)state;
     memset(inside, 0, sizeof(inside));
     for (uint32_t conn = 0; conn < CONNS; conn++) {
-        assert_int_equal(channel_subscribe(table, slice_text("all"), conn, &lists[conn]),
-                         CHANNEL_SUBSCRIBED);
+        assert_int_equal(channel_subscribe(table, slice_text("all"), conn), CHANNEL_SUBSCRIBED);
         inside[conn] = true;
         assert_int_equal(count("all"), conn + 1);
     }
     channel_check(table);
-    uint32_t refused = NONE;
-    assert_int_equal(channel_subscribe(table, slice_text("all"), CONNS, &refused), CHANNEL_FULL);
+    assert_int_equal(channel_subscribe(table, slice_text("one more"), 0), CHANNEL_FULL);
     for (uint32_t i = 0; i < CONNS; i++) {
         uint32_t conn = (uint32_t)((uint64_t)i * 7919 % CONNS);
-        channel_unsubscribe_all(table, conn, &lists[conn]);
+        channel_unsubscribe_all(table, conn);
         inside[conn] = false;
         if (i % 997 == 0 || i > CONNS - 20) {
-            struct channel_members members = channel_find(table, slice_text("all"));
             channel_check(table);
-            assert_int_equal(members.count, CONNS - 1 - i);
-            for (uint32_t at = 0; at < members.count; at++) {
-                assert_true(inside[members.conn_numbers[at]]);
+            assert_int_equal(count("all"), CONNS - 1 - i);
+            for (uint32_t at = 0; at < CONNS - 1 - i; at++) {
+                assert_true(inside[members[at]]);
             }
         }
     }
     assert_nothing_left();
 }
 
-/* The room follows the number of members down, and a block of 8 serves from 3 to 8 members. */
+/* The room follows the number of members down, and a block of 64 bytes serves from 5 to 16. */
 static void test_room(void **state)
 {
     (void)state;
-    for (uint32_t conn = 0; conn < 9; conn++) {
-        size_t room = conn < 2 ? 0 : conn < 8 ? 64 : 128;
+    for (uint32_t conn = 0; conn < 17; conn++) {
+        size_t room = conn < 4 ? 0 : conn < 16 ? 64 : 128;
         assert_int_equal(subscribe("a", conn), CHANNEL_SUBSCRIBED);
         assert_int_equal(arena.used, room);
     }
-    for (uint32_t conn = 0; conn < 9; conn++) {
-        uint32_t left = 8 - conn;
-        size_t room = left > 4 ? 128 : left > 2 ? 64 : 0;
+    for (uint32_t conn = 0; conn < 17; conn++) {
+        uint32_t left = 16 - conn;
+        size_t room = left > 8 ? 128 : left > 4 ? 64 : 0;
         leave(conn);
         assert_int_equal(arena.used, room);
     }
+    assert_nothing_left();
+}
+
+/* What the figures of memory say: 16 bytes a subscription, and the channel's own once. */
+static void test_cost(void **state)
+{
+    size_t used = arena.used;
+
+    (void)state;
+    for (uint32_t conn = 0; conn < 16384; conn++) {
+        assert_int_equal(channel_subscribe(table, slice_text("all"), conn), CHANNEL_SUBSCRIBED);
+    }
+    assert_int_equal(arena.used - used, 16384 * 4);
+    for (uint32_t conn = 0; conn < 16384; conn++) {
+        channel_unsubscribe_all(table, conn);
+    }
+    assert_int_equal(channel_trim(table), (size_t)16384 * 12 + (size_t)1024 * 64);
     assert_nothing_left();
 }
 
@@ -283,29 +311,253 @@ static void test_trim(void **state)
     (void)state;
     assert_int_equal(channel_trim(table), 0);
     for (uint32_t conn = 0; conn < 3000; conn++) {
-        assert_int_equal(channel_subscribe(table, slice_text("all"), conn, &lists[conn]),
-                         CHANNEL_SUBSCRIBED);
+        assert_int_equal(channel_subscribe(table, slice_text("all"), conn), CHANNEL_SUBSCRIBED);
     }
     for (uint32_t conn = 1024; conn < 3000; conn++) {
-        channel_unsubscribe_all(table, conn, &lists[conn]);
+        channel_unsubscribe_all(table, conn);
     }
     assert_int_equal(channel_trim(table), (size_t)2 * 1024 * 12); /* two chunks of subscriptions */
     channel_check(table);
     assert_int_equal(count("all"), 1024);
     for (uint32_t conn = 0; conn < 1024; conn++) {
-        channel_unsubscribe_all(table, conn, &lists[conn]);
+        channel_unsubscribe_all(table, conn);
     }
     assert_int_equal(channel_trim(table), (size_t)1024 * 12 + (size_t)1024 * 64);
+    for (uint32_t first = 0; first < CONNS; first += POOL_CHUNK_ITEMS) {
+        channel_trim_conns(table, first); /* the last one is not whole */
+    }
+    assert_int_equal(subscribe("all", CONNS - 1), CHANNEL_SUBSCRIBED);
+    leave(CONNS - 1);
+    assert_nothing_left();
+}
+
+/* One of several subscriptions ends, wherever it stands in the connection's list. */
+static void test_unsubscribe(void **state)
+{
+    static const char *const names[] = {"a", "b", "c"};
+    struct channel_counts counts;
+
+    (void)state;
+    assert_false(channel_unsubscribe(table, slice_text("a"), 0));
+    for (uint32_t first = 0; first < 3; first++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            assert_int_equal(subscribe(names[i], 0), CHANNEL_SUBSCRIBED);
+            assert_int_equal(subscribe(names[i], 1), CHANNEL_SUBSCRIBED);
+        }
+        assert_true(channel_unsubscribe(table, slice_text(names[first]), 0));
+        channel_check(table);
+        assert_false(channel_unsubscribe(table, slice_text(names[first]), 0));
+        assert_counts(3, 5);
+        for (uint32_t i = 0; i < 3; i++) {
+            assert_int_equal(has(names[i], 0), i != first);
+            assert_true(has(names[i], 1));
+        }
+        leave(0);
+        leave(1);
+    }
+    channel_read_counts(table, &counts);
+    assert_int_equal(counts.unsubscribes, 3);
+    assert_nothing_left();
+}
+
+static void test_patterns(void **state)
+{
+    (void)state;
+    assert_int_equal(subscribe("news.*", 1), CHANNEL_SUBSCRIBED);
+    assert_int_equal(subscribe("*", 2), CHANNEL_SUBSCRIBED);
+    assert_int_equal(subscribe("news.sport.*", 3), CHANNEL_SUBSCRIBED);
+    assert_int_equal(subscribe("news.sport", 4), CHANNEL_SUBSCRIBED);
+    assert_int_equal(subscribe("news.*", 1), CHANNEL_ALREADY);
+
+    assert_int_equal(count("news.sport"), 3); /* 1, 2, 4 */
+    assert_false(has("news.sport", 3));
+    assert_int_equal(count("news.sport.golf"), 3);
+    assert_false(has("news.sport.golf", 4));
+    assert_int_equal(count("news."), 2); /* the rest may be empty */
+    assert_int_equal(count("news"), 1);
+    assert_int_equal(count("other"), 1);
+    assert_int_equal(count("news.*"), 2); /* the pattern's name is a name with the prefix, too */
+
+    leave(2);
+    assert_int_equal(count("other"), 0);
+    leave(1);
+    assert_int_equal(count("news.sport"), 1);
+    assert_int_equal(count("news.sport.x"), 1);
+    leave(3);
+    assert_int_equal(count("news.sport.x"), 0);
+    leave(4);
+    assert_nothing_left();
+}
+
+/* Whoever is subscribed to several matches gets a publication once. */
+static void test_several_matches(void **state)
+{
+    (void)state;
+    for (uint32_t conn = 0; conn < 40; conn++) {
+        if (conn % 2 == 0) {
+            assert_int_equal(subscribe("a.b", conn), CHANNEL_SUBSCRIBED);
+        }
+        if (conn % 3 == 0) {
+            assert_int_equal(subscribe("a*", conn), CHANNEL_SUBSCRIBED);
+        }
+        if (conn % 5 == 0) {
+            assert_int_equal(subscribe("a.*", conn), CHANNEL_SUBSCRIBED);
+        }
+    }
+    for (uint32_t conn = 0; conn < 40; conn++) {
+        bool expected = conn % 2 == 0 || conn % 3 == 0 || conn % 5 == 0;
+        assert_int_equal(has("a.b", conn), expected);
+    }
+    for (uint32_t conn = 0; conn < 40; conn++) {
+        leave(conn);
+    }
+    assert_nothing_left();
+}
+
+/* Patterns of every length, up to the longest name. */
+static void test_pattern_lengths(void **state)
+{
+    const struct channel_limits limits = {
+        .channels_max = 300, .subscriptions_max = 300, .conns_max = 300, .arena = &arena};
+    char name[CHANNEL_NAME_MAX];
+    char pattern[CHANNEL_NAME_MAX];
+
+    (void)state;
+    channel_table_close(table);
+    table = channel_table_open(&limits);
+    assert_non_null(table);
+    memset(name, 'x', sizeof(name));
+    memset(pattern, 'x', sizeof(pattern));
+    for (uint32_t size = 1; size <= CHANNEL_NAME_MAX; size++) {
+        pattern[size - 1] = '*';
+        assert_int_equal(channel_subscribe(table, slice_from(pattern, size), size),
+                         CHANNEL_SUBSCRIBED);
+        pattern[size - 1] = 'x';
+    }
+    channel_check(table);
+    assert_int_equal(channel_subscribe(table, slice_from(name, CHANNEL_NAME_MAX), 0),
+                     CHANNEL_SUBSCRIBED);
+    for (uint32_t size = 1; size < CHANNEL_NAME_MAX; size++) {
+        assert_int_equal(collect(slice_from(name, size)), size + 1);
+    }
+    assert_int_equal(collect(slice_from(name, CHANNEL_NAME_MAX)), CHANNEL_MATCHES_MAX);
+    for (uint32_t conn = 0; conn <= CHANNEL_NAME_MAX; conn++) {
+        channel_unsubscribe_all(table, conn);
+    }
+    assert_int_equal(collect(slice_from(name, CHANNEL_NAME_MAX)), 0);
+    assert_nothing_left();
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+static void open_tracking(void)
+{
+    const struct channel_limits limits = {
+        .channels_max = 3, .subscriptions_max = 8, .conns_max = 8, .tracks = true, .arena = &arena};
+
+    channel_table_close(table);
+    table = channel_table_open(&limits);
+    assert_non_null(table);
+}
+
+static void assert_change(const char *name, bool has_members)
+{
+    struct channel_change change;
+
+    assert_true(channel_next_change(table, &change));
+    assert_true(slice_equal(change.name, slice_text(name)));
+    assert_int_equal(change.has_members, has_members);
+    assert_int_equal(change.is_pattern, strchr(name, '*') != NULL);
+    assert_true(channel_next_change(table, &change)); /* the same until it is done */
+    assert_true(slice_equal(change.name, slice_text(name)));
+    channel_change_done(table);
+    channel_check(table);
+}
+
+static void assert_no_change(void)
+{
+    struct channel_change change;
+
+    assert_false(channel_next_change(table, &change));
+    channel_check(table);
+}
+
+static void test_changes(void **state)
+{
+    (void)state;
+    open_tracking();
+    assert_no_change();
+    assert_int_equal(subscribe("a", 0), CHANNEL_SUBSCRIBED);
+    assert_int_equal(subscribe("b.*", 0), CHANNEL_SUBSCRIBED);
+    assert_int_equal(subscribe("a", 1), CHANNEL_SUBSCRIBED); /* the second is none */
+    assert_change("a", true);
+    assert_change("b.*", true);
+    assert_no_change();
+    leave(0);
+    assert_change("b.*", false);
+    assert_no_change();
+    leave(1);
+    assert_counts(0, 0);
+    assert_int_equal(count("a"), 0);
+    assert_change("a", false);
+    assert_no_change();
+    assert_nothing_left();
+}
+
+/* Who comes and goes between two looks is no change; and the other way round. */
+static void test_changes_that_cancel(void **state)
+{
+    (void)state;
+    open_tracking();
+    assert_int_equal(subscribe("a", 0), CHANNEL_SUBSCRIBED);
+    leave(0);
+    assert_no_change();
+    assert_nothing_left();
+
+    assert_int_equal(subscribe("a", 0), CHANNEL_SUBSCRIBED);
+    assert_change("a", true);
+    leave(0);
+    assert_int_equal(subscribe("a", 1), CHANNEL_SUBSCRIBED);
+    assert_no_change();
+    leave(1);
+    assert_change("a", false);
+    assert_nothing_left();
+}
+
+/* A channel that ended counts until its change is taken. */
+static void test_changes_hold_their_channel(void **state)
+{
+    (void)state;
+    open_tracking();
+    assert_int_equal(subscribe("a", 0), CHANNEL_SUBSCRIBED);
+    assert_int_equal(subscribe("b", 0), CHANNEL_SUBSCRIBED);
+    assert_int_equal(subscribe("c", 0), CHANNEL_SUBSCRIBED);
+    leave(0);
+    assert_int_equal(subscribe("d", 0), CHANNEL_FULL);
+    assert_no_change();
+    assert_int_equal(subscribe("d", 0), CHANNEL_SUBSCRIBED);
+    assert_change("d", true);
+    leave(0);
+    assert_change("d", false);
     assert_nothing_left();
 }
 
 static void test_open(void **state)
 {
-    struct channel_limits limits = {.channels_max = 0, .subscriptions_max = 1, .arena = &arena};
+    struct channel_limits limits = {
+        .channels_max = 1, .subscriptions_max = 1, .conns_max = 1, .arena = &arena};
 
     (void)state;
+    channel_table_close(table);
+    table = channel_table_open(&limits);
+    assert_non_null(table);
+    limits.channels_max = 0;
     assert_null(channel_table_open(&limits));
-    limits = (struct channel_limits){.channels_max = 1, .subscriptions_max = 0, .arena = &arena};
+    limits.channels_max = 1;
+    limits.conns_max = 0;
+    assert_null(channel_table_open(&limits));
+    limits.conns_max = 1;
+    limits.subscriptions_max = 0;
     assert_null(channel_table_open(&limits));
     limits.subscriptions_max = (1U << 24) + 1;
     assert_null(channel_table_open(&limits));
@@ -324,7 +576,15 @@ int main(void)
         TEST(test_grow_and_shrink),
         TEST(test_subscriptions_full),
         TEST(test_room),
+        TEST(test_cost),
         TEST(test_trim),
+        TEST(test_unsubscribe),
+        TEST(test_patterns),
+        TEST(test_several_matches),
+        TEST(test_pattern_lengths),
+        TEST(test_changes),
+        TEST(test_changes_that_cancel),
+        TEST(test_changes_hold_their_channel),
         TEST(test_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
