@@ -106,7 +106,7 @@ class Hearts(unittest.TestCase):
     def test_suspended_clients_give_their_places_back(self):  # S27
         """8 connections of one user, all allowed; the process with them is stopped; then the user comes back."""
         server = self.server("--limits.connections-per-user-max", 8, "--heartbeat.ping-interval", "200ms",
-                             "--heartbeat.pong-timeout", "300ms", "--deadlines.close", "200ms", shards=2)
+                             "--heartbeat.pong-timeout", "2s", "--deadlines.close", "200ms", shards=2)
         token = server.token(sub="ann")
         readable, writable = os.pipe()
         phone = os.fork()
@@ -120,6 +120,7 @@ class Hearts(unittest.TestCase):
                             client.send(PONG)
             finally:
                 os._exit(1)
+        os.close(writable)  # so that a phone that dies is seen
         try:
             self.assertEqual(os.read(readable, 1), b"x")
             wait_until(lambda: server.metric("limpet_pongs_received_total") >= 8, "pongs")
@@ -139,7 +140,6 @@ class Hearts(unittest.TestCase):
             os.kill(phone, signal.SIGKILL)
             os.waitpid(phone, 0)
             os.close(readable)
-            os.close(writable)
 
 
 if __name__ == "__main__":
