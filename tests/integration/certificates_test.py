@@ -47,7 +47,7 @@ class Certificates(unittest.TestCase):
         server = self.enterContext(Server(options=options_for(self.folder, pairs)))
 
         def subject(*flags):
-            found = re.search(r"subject=CN = (\S+)", s_client(server, *flags))
+            found = re.search(r"subject=CN ?= ?(\S+)", s_client(server, *flags))
             return found.group(1) if found else None
 
         for name, wanted in (("a.example", "a.example"), ("A.EXAMPLE", "a.example"), ("a.example.", "a.example"),
@@ -62,12 +62,12 @@ class Certificates(unittest.TestCase):
         self.assertEqual(subject("-noservername"), "default.example")
         self.assertEqual(subject("-tls1_2", "-servername", "x.b.example"), "*.b.example")
         # Of two for a name: the one that the client can verify, ECDSA first.
-        for flags, kind in (([], "id-ecPublicKey"), (["-sigalgs", "RSA-PSS+SHA256"], "rsaEncryption"),
-                            (["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"], "rsaEncryption")):
+        for flags, kind in (([], "(id-ecPublicKey|EC)"), (["-sigalgs", "RSA-PSS+SHA256"], "(rsaEncryption|RSA)"),
+                            (["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"], "(rsaEncryption|RSA)")):
             with self.subTest(flags):
                 text = s_client(server, "-servername", "a.example", *flags)
                 self.assertIn("Verify return code", text)
-                self.assertIn(f"PKEY: {kind}", text)
+                self.assertRegex(text, f"PKEY: {kind},")
 
     def chain(self, name, parts):
         return self.folder.write(name + ".pem", b"".join(part if isinstance(part, bytes) else self.folder.read(part + ".pem")
