@@ -115,36 +115,65 @@ PRINTF_LIKE(2, 3) static void print(FILE *out, const char *format, ...)
 
 /* --- one sample ------------------------------------------------------------------------------- */
 
-/* Writes `name_suffix{shard="1",label="value",le="0.001"}` without le; the brace stays open. */
-static void write_series(FILE *out, const struct metric *metric, const char *suffix, size_t shard)
+/* Of one metric and block; shard NULL when the block is the whole process's. */
+struct series {
+    const struct metric *metric;
+    const char *shard;
+};
+
+/* `,name="value"`, the comma only when labels stand before it; returns whether any do now. */
+static bool write_label(FILE *out, const char *name, const char *text, bool has_labels)
 {
-    print(out, "%s%s{shard=\"%zu\"", metric->name, suffix, shard);
-    if (metric->label) {
-        char value[LABEL_SIZE_MAX];
-        size_t size = metrics_escape(slice_text(metric->label_value), value, sizeof(value));
-        print(out, ",%s=\"%.*s\"", metric->label, (int)size, value);
+    char value[LABEL_SIZE_MAX];
+
+    if (!name) {
+        return has_labels;
     }
+    size_t size = metrics_escape(slice_text(text), value, sizeof(value));
+    print(out, "%s%s=\"%.*s\"", has_labels ? "," : "", name, (int)size, value);
+    return true;
 }
 
-static void write_histogram(FILE *out, const struct metric *metric,
-                            const struct histogram *histogram, size_t shard)
+/* A sample up to its value: `name_suffix{shard="1",label="value",le="0.001"} `. le NULL: none. */
+static void write_series(FILE *out, const struct series *series, const char *suffix, const char *le)
+{
+    const struct metric *metric = series->metric;
+    bool has_labels = false;
+
+    print(out, "%s%s", metric->name, suffix);
+    if (!series->shard && !metric->label && !metric->label_2 && !le) {
+        print(out, " ");
+        return;
+    }
+    print(out, "{");
+    has_labels = write_label(out, series->shard ? "shard" : NULL, series->shard, has_labels);
+    has_labels = write_label(out, metric->label, metric->label_value, has_labels);
+    has_labels = write_label(out, metric->label_2, metric->label_2_value, has_labels);
+    (void)write_label(out, le ? "le" : NULL, le, has_labels);
+    print(out, "} ");
+}
+
+static void write_histogram(FILE *out, const struct series *series,
+                            const struct histogram *histogram)
 {
     uint64_t sum_ns = counter_read(&histogram->sum);
     uint64_t count = 0;
+    char le[32];
 
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
         count += counter_read(&histogram->buckets[i]);
-        write_series(out, metric, "_bucket", shard);
-        print(out, ",le=\"%.9g\"} %" PRIu64 "\n", (double)metric->base * (double)(1ull << i) / 1e9,
-              count);
+        (void)snprintf(le, sizeof(le), "%.9g",
+                       (double)series->metric->base * (double)(1ull << i) / 1e9);
+        write_series(out, series, "_bucket", le);
+        print(out, "%" PRIu64 "\n", count);
     }
     count += counter_read(&histogram->buckets[HISTOGRAM_BUCKETS]);
-    write_series(out, metric, "_bucket", shard);
-    print(out, ",le=\"+Inf\"} %" PRIu64 "\n", count);
-    write_series(out, metric, "_sum", shard);
-    print(out, "} %" PRIu64 ".%09" PRIu64 "\n", sum_ns / 1000000000, sum_ns % 1000000000);
-    write_series(out, metric, "_count", shard);
-    print(out, "} %" PRIu64 "\n", count);
+    write_series(out, series, "_bucket", "+Inf");
+    print(out, "%" PRIu64 "\n", count);
+    write_series(out, series, "_sum", NULL);
+    print(out, "%" PRIu64 ".%09" PRIu64 "\n", sum_ns / 1000000000, sum_ns % 1000000000);
+    write_series(out, series, "_count", NULL);
+    print(out, "%" PRIu64 "\n", count);
 }
 
 static void write_header(FILE *out, const char *name, const char *type, const char *help)
@@ -167,29 +196,27 @@ static const char *type_name(enum metric_type type)
 
 static void write_metric(FILE *out, const struct metrics *metrics, const struct metric *metric)
 {
-    for (size_t shard = 0; shard < metrics->block_count; shard++) {
-        const uint8_t *block = metrics->blocks[shard];
+    for (size_t number = 0; number < metrics->block_count; number++) {
+        const uint8_t *block = metrics->blocks[number];
+        char shard[24];
+        const struct series series = {.metric = metric, .shard = metrics->is_shared ? NULL : shard};
 
+        (void)snprintf(shard, sizeof(shard), "%zu", number);
         if (metric->type == METRIC_HISTOGRAM_NS) {
             /* Offsets are those of the members, so the alignment holds. */
-            write_histogram(out, metric, (const void *)(block + metric->offset), shard);
+            write_histogram(out, &series, (const void *)(block + metric->offset));
         } else {
             const struct counter *counter = (const void *)(block + metric->offset);
-            write_series(out, metric, "", shard);
-            print(out, "} %" PRIu64 "\n", counter_read(counter));
+            write_series(out, &series, "", NULL);
+            print(out, "%" PRIu64 "\n", counter_read(counter));
         }
     }
 }
 
-char *metrics_render(const struct metrics *metrics, size_t *size)
+static void write_table(FILE *out, const struct metrics *metrics)
 {
-    char *text = NULL;
     const char *name = "";
-    FILE *out = open_memstream(&text, size);
 
-    if (!out) {
-        return NULL;
-    }
     for (size_t i = 0; i < metrics->table_size; i++) {
         const struct metric *metric = &metrics->table[i];
         if (strcmp(name, metric->name) != 0) {
@@ -197,6 +224,19 @@ char *metrics_render(const struct metrics *metrics, size_t *size)
             write_header(out, name, type_name(metric->type), metric->help);
         }
         write_metric(out, metrics, metric);
+    }
+}
+
+char *metrics_render(const struct metrics *metrics, size_t *size)
+{
+    char *text = NULL;
+    FILE *out = open_memstream(&text, size);
+
+    if (!out) {
+        return NULL;
+    }
+    for (const struct metrics *each = metrics; each; each = each->next) {
+        write_table(out, each);
     }
     process_write(out);
     bool failed = ferror(out) != 0;

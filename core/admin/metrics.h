@@ -33,6 +33,8 @@ struct metric {
     const char *label_value; /* `done` */
     size_t offset;           /* of a struct counter or histogram in a block */
     uint64_t base;           /* histogram: value of the first bucket's bound */
+    const char *label_2;     /* a second label, likewise */
+    const char *label_2_value;
 };
 
 struct metrics {
@@ -40,6 +42,8 @@ struct metrics {
     size_t table_size;
     const void *const *blocks; /* one a shard; alive until the admin server is closed */
     size_t block_count;
+    bool is_shared;             /* one block for the whole process: no label says a shard */
+    const struct metrics *next; /* rendered after these; NULL: none. Its names are others. */
 };
 
 /* The text, to free(); NULL when there is no memory. Also adds the process's own (RSS, CPU seconds,

@@ -3,19 +3,19 @@
 #define AT(field) offsetof(struct counts, field)
 #define COUNTER(name, help, field)                                                                 \
     {                                                                                              \
-        "limpet_" name, help, METRIC_COUNTER, NULL, NULL, AT(field), 0                             \
+        "limpet_" name, help, METRIC_COUNTER, NULL, NULL, AT(field), 0, NULL, NULL                 \
     }
 #define GAUGE(name, help, field)                                                                   \
     {                                                                                              \
-        "limpet_" name, help, METRIC_GAUGE, NULL, NULL, AT(field), 0                               \
+        "limpet_" name, help, METRIC_GAUGE, NULL, NULL, AT(field), 0, NULL, NULL                   \
     }
 #define TIMES(name, help, field, base)                                                             \
     {                                                                                              \
-        "limpet_" name, help, METRIC_HISTOGRAM_NS, NULL, NULL, AT(field), base                     \
+        "limpet_" name, help, METRIC_HISTOGRAM_NS, NULL, NULL, AT(field), base, NULL, NULL         \
     }
 #define LABELLED(name, help, label, value, field)                                                  \
     {                                                                                              \
-        "limpet_" name, help, METRIC_COUNTER, label, value, AT(field), 0                           \
+        "limpet_" name, help, METRIC_COUNTER, label, value, AT(field), 0, NULL, NULL               \
     }
 
 #define HANDSHAKE(outcome, value)                                                                  \
@@ -40,12 +40,12 @@
 #define POOL(name, pool)                                                                           \
     {                                                                                              \
         "limpet_pool_used", "Items of a pool in use.", METRIC_GAUGE, "pool", name,                 \
-            AT(pool_used[COUNTED_##pool]), 0                                                       \
+            AT(pool_used[COUNTED_##pool]), 0, NULL, NULL                                           \
     }
 #define POOL_SIZE(name, pool)                                                                      \
     {                                                                                              \
         "limpet_pool_size", "Items of a pool in all.", METRIC_GAUGE, "pool", name,                 \
-            AT(pool_size[COUNTED_##pool]), 0                                                       \
+            AT(pool_size[COUNTED_##pool]), 0, NULL, NULL                                           \
     }
 
 /* clang-format off */

@@ -86,14 +86,14 @@ static int make_missing(struct state *state, char *message, size_t message_size)
         }
         state->is_new = true;
     }
-    if (access(state->secret_path, F_OK) != 0) {
-        int error = make_secret(state->secret_path);
-        if (error != 0) {
-            (void)snprintf(message, message_size, "%s: %s", state->secret_path,
-                           strerrordesc_np(-error));
+    const char *secrets[] = {state->secret_path, state->api_key_path};
+    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+        int error = access(secrets[i], F_OK) == 0 ? -EEXIST : make_secret(secrets[i]);
+        if (error != 0 && error != -EEXIST) {
+            (void)snprintf(message, message_size, "%s: %s", secrets[i], strerrordesc_np(-error));
             return -1;
         }
-        state->is_new = true;
+        state->is_new = state->is_new || error == 0;
     }
     return 0;
 }
@@ -114,6 +114,8 @@ int state_open(struct state *state, const char *directory, char *message, size_t
                    state->directory);
     (void)snprintf(state->key_path, sizeof(state->key_path), "%s/key.pem", state->directory);
     (void)snprintf(state->secret_path, sizeof(state->secret_path), "%s/secret", state->directory);
+    (void)snprintf(state->api_key_path, sizeof(state->api_key_path), "%s/api-key",
+                   state->directory);
     return make_missing(state, message, message_size);
 }
 
@@ -138,6 +140,8 @@ void state_set_options(const struct state *state, struct options *options)
     options->token.keys[0] =
         (struct option_token_key){.algorithm = copy("HS256"), .path = copy(state->secret_path)};
     options->token.key_count = 1;
+    free(options->admin.api_key_file);
+    options->admin.api_key_file = copy(state->api_key_path);
     options->token.in_authorization = true;
     options->token.in_protocol = true;
     options->token.in_cookie = true;

@@ -3,6 +3,7 @@
  *
  *   certificate.pem, key.pem   self-signed ECDSA P-256 for localhost and this host's name
  *   secret                     64 hexadecimal digits: the HMAC key of the tokens
+ *   api-key                    likewise: the key of the HTTP API
  *
  * Everything is readable by its owner only.
  */
@@ -17,6 +18,7 @@ struct state {
     char certificate_path[PATH_MAX + 32];
     char key_path[PATH_MAX + 32];
     char secret_path[PATH_MAX + 32];
+    char api_key_path[PATH_MAX + 32];
     bool is_new; /* something was made now */
 };
 

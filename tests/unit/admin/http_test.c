@@ -22,7 +22,8 @@
 static struct admin_state ready_state;
 static struct counter block;
 static const void *const blocks[] = {&block};
-static const struct metric table[] = {{"t_open", "Open.", METRIC_GAUGE, NULL, NULL, 0, 0}};
+static const struct metric table[] = {
+    {"t_open", "Open.", METRIC_GAUGE, NULL, NULL, 0, 0, NULL, NULL}};
 static const struct metrics metrics = {
     .table = table, .table_size = 1, .blocks = blocks, .block_count = 1};
 

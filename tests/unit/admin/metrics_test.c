@@ -122,11 +122,12 @@ struct block {
 
 static const struct metric table[] = {
     {"t_checks_total", "Checks.", METRIC_COUNTER, "outcome", "good", offsetof(struct block, good),
-     0},
-    {"t_checks_total", "Checks.", METRIC_COUNTER, "outcome", "b\"d", offsetof(struct block, bad),
-     0},
-    {"t_open", "Open now.", METRIC_GAUGE, NULL, NULL, offsetof(struct block, open), 0},
-    {"t_seconds", "Time.", METRIC_HISTOGRAM_NS, NULL, NULL, offsetof(struct block, time), 1000000},
+     0, NULL, NULL},
+    {"t_checks_total", "Checks.", METRIC_COUNTER, "outcome", "b\"d", offsetof(struct block, bad), 0,
+     NULL, NULL},
+    {"t_open", "Open now.", METRIC_GAUGE, NULL, NULL, offsetof(struct block, open), 0, NULL, NULL},
+    {"t_seconds", "Time.", METRIC_HISTOGRAM_NS, NULL, NULL, offsetof(struct block, time), 1000000,
+     NULL, NULL},
 };
 
 static char *render(const void *const *blocks, size_t block_count)
@@ -166,6 +167,54 @@ static void test_counters_and_gauges(void **state)
     counter_set(&blocks[1].open, 2);
     char *text = render(all, 2);
     assert_memory_equal(text, expected, strlen(expected));
+    free(text);
+}
+
+/* A second table, whose one block is the whole process's. */
+static void test_a_shared_block_has_no_shard(void **state)
+{
+    static struct block block;
+    static const struct metric shared_table[] = {
+        {"t_requests_total", "Requests.", METRIC_COUNTER, "method", "publish",
+         offsetof(struct block, good), 0, "outcome", "o\"k"},
+        {"t_requests_total", "Requests.", METRIC_COUNTER, NULL, NULL, offsetof(struct block, bad),
+         0, "outcome", "bad"},
+        {"t_waiting", "Waiting.", METRIC_GAUGE, NULL, NULL, offsetof(struct block, open), 0, NULL,
+         NULL},
+        {"t_answer_seconds", "Time.", METRIC_HISTOGRAM_NS, NULL, NULL, offsetof(struct block, time),
+         1000, NULL, NULL},
+    };
+    const void *const all[] = {&block};
+    const struct metrics shared = {.table = shared_table,
+                                   .table_size = sizeof(shared_table) / sizeof(shared_table[0]),
+                                   .blocks = all,
+                                   .block_count = 1,
+                                   .is_shared = true};
+    const struct metrics metrics = {
+        .table = table, .table_size = 1, .blocks = all, .block_count = 1, .next = &shared};
+    const char *expected = "# HELP t_checks_total Checks.\n"
+                           "# TYPE t_checks_total counter\n"
+                           "t_checks_total{shard=\"0\",outcome=\"good\"} 3\n"
+                           "# HELP t_requests_total Requests.\n"
+                           "# TYPE t_requests_total counter\n"
+                           "t_requests_total{method=\"publish\",outcome=\"o\\\"k\"} 3\n"
+                           "t_requests_total{outcome=\"bad\"} 0\n"
+                           "# HELP t_waiting Waiting.\n"
+                           "# TYPE t_waiting gauge\n"
+                           "t_waiting 1\n"
+                           "# HELP t_answer_seconds Time.\n"
+                           "# TYPE t_answer_seconds histogram\n"
+                           "t_answer_seconds_bucket{le=\"1e-06\"} 0\n";
+    size_t size = 0;
+
+    (void)state;
+    counter_set(&block.good, 3);
+    counter_set(&block.open, 1);
+    char *text = metrics_render(&metrics, &size);
+    assert_non_null(text);
+    assert_memory_equal(text, expected, strlen(expected));
+    assert_non_null(strstr(text, "\nt_answer_seconds_bucket{le=\"+Inf\"} 0\n"));
+    assert_non_null(strstr(text, "\nt_answer_seconds_count 0\n"));
     free(text);
 }
 
@@ -229,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_only_utf8_comes_out),
         cmocka_unit_test(test_room_is_never_passed),
         cmocka_unit_test(test_counters_and_gauges),
+        cmocka_unit_test(test_a_shared_block_has_no_shard),
         cmocka_unit_test(test_histogram_is_cumulative_and_in_seconds),
         cmocka_unit_test(test_the_process_is_described),
     };
