@@ -47,13 +47,14 @@ struct broker_position {
 /* What a channel keeps: the options of its namespace. size 0: no history. */
 struct broker_history {
     uint32_t size;  /* publications */
-    uint32_t age_s; /* of a publication, and how long an idle stream stays */
+    uint32_t age_s; /* of a publication; the stream's epoch and top stay longer */
 };
 
 struct broker_publication {
     struct slice channel;
     struct slice payload;
     bool is_binary;                /* else text, which is UTF-8 */
+    bool is_unmarked;              /* nobody said which: the namespace's frame choice decides */
     uint64_t offset;               /* 0: live only */
     const char *epoch;             /* "" when offset is 0 */
     struct slice user;             /* who sent it, when a client did, else empty */
@@ -101,12 +102,18 @@ struct broker_health {
     uint64_t round_trip_us; /* of the last canary: published here and received again; 0: none yet */
     uint64_t canary_age_ms; /* since the last one came back */
     uint64_t reconnects;
-    uint64_t caught_up; /* publications delivered from history after a gap */
-    uint64_t gaps;      /* times that publications of a channel were lost for good */
-    uint64_t malformed; /* replies of a wrong shape */
-    uint32_t requests;  /* in flight */
-    uint32_t followed;  /* channels and patterns */
+    uint64_t caught_up;     /* publications delivered from history after a gap */
+    uint64_t gaps;          /* times that publications of a channel were lost for good */
+    uint64_t malformed;     /* replies of a wrong shape */
+    uint64_t joins_refused; /* no room for the member */
+    uint32_t requests;      /* in flight */
+    uint32_t followed;      /* channels and patterns */
 };
+
+/* Whether the answer to a history query since the client's position has all that it missed, in
+ * order: never a part of it. An empty epoch of the client's stands for any. */
+MUST_CHECK bool broker_has_recovered(const struct broker_position *client,
+                                     const struct broker_event *history);
 
 /*
  * What every broker provides. publish and the queries return BROKER_DONE when they started (an
