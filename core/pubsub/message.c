@@ -5,7 +5,7 @@ uint32_t message_new(struct arena *arena, uint32_t size)
     uint32_t number = arena_take(arena, sizeof(struct message) + size);
 
     if (number != NONE) {
-        *message_at(arena, number) = (struct message){.references = 1, .size = size};
+        *message_at(arena, number) = (struct message){.references = 1, .size = size, .next = NONE};
     }
     return number;
 }

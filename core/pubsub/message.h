@@ -10,9 +10,15 @@
 
 struct message {
     uint32_t references;
-    uint32_t size; /* bytes that follow */
+    uint32_t size;         /* bytes that follow */
+    uint64_t channel;      /* of a publication: tells its channel from others, else 0 */
+    uint32_t next;         /* for whoever holds the one reference: NONE at first */
+    uint16_t publications; /* frames for subscribers; 0: an answer, or a control frame */
+    uint8_t slow;          /* of a publication: what a slow consumer means for it */
+    uint8_t pad;
     uint8_t bytes[];
 };
+static_assert(offsetof(struct message, bytes) == 24, "with 100 bytes it fits into a block of 128");
 
 /* A block with one reference and room for size bytes, or NONE when the arena is full. */
 MUST_CHECK uint32_t message_new(struct arena *arena, uint32_t size);

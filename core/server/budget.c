@@ -2,6 +2,7 @@
 
 #include "base/tally.h"
 #include "base/wheel.h"
+#include "server/fanout.h"
 #include "server/opening.h"
 #include "server/shard.h"
 
@@ -16,6 +17,9 @@
 #define CONNECTION_COST       5120u
 #define SOCKETS_PER_SHARD_MAX (1u << 20) /* no table is sized by the descriptor limit itself */
 #define NODES_MAX             (1u << 24) /* what a pool can hold */
+#define FANOUTS_PER_TICK_MAX  512u       /* 4 ms of sends: pings and handshakes wait no longer */
+#define TOPICS_MAX            1024u
+#define PUBLICATIONS_MAX      4096u
 #define SOCKETS_SPARE         64u /* so that a refused connection can still be accepted and answered */
 
 static uint64_t memory_bytes(void)
@@ -140,6 +144,9 @@ int budget_make(const struct options *options, struct budget *budget, char *mess
     budget->subscriptions_max = options->limits.subscriptions_max
                                     ? options->limits.subscriptions_max
                                     : 2 * budget->sockets_max;
+    budget->fanouts_per_tick_max = FANOUTS_PER_TICK_MAX;
+    budget->topics_max = TOPICS_MAX;
+    budget->publications_max = PUBLICATIONS_MAX;
     budget->arena_size = next_power_of_two(options->limits.arena_size);
     /* As many as the smallest messages that the arena holds, and four each for shared ones. */
     uint32_t blocks = (uint32_t)(budget->arena_size / ARENA_BLOCK_MIN);
@@ -175,6 +182,7 @@ void budget_print(const struct budget *budget, const struct options *options, FI
     print_row(out, "handshake (library heap)", budget->handshakes_max, 12288, "in flight");
     print_row(out, "partial input", budget->partials_max, sizeof(struct partial), "when cut");
     print_row(out, "queued message", budget->nodes_max, sizeof(struct queue_node), "waiting");
+    print_row(out, "topic", budget->topics_max, FANOUT_TOPIC_SIZE, "during a fan-out");
     print_row(out, "arena", 1, budget->arena_size, "sends, partial records, messages, names");
     print_row(out, "receive buffers", buffers, options->limits.receive_buffer_size, "shared");
     print_row(out, "mailbox", 1, options->limits.mailbox_size, "shared");

@@ -21,6 +21,9 @@ struct budget {
     uint32_t nodes_max; /* queued messages */
     uint32_t subscriptions_max;
     uint32_t channels_max;
+    uint32_t fanouts_per_tick_max; /* connections that a tick queues publications for */
+    uint32_t topics_max;           /* channels with publications that are not delivered yet */
+    uint32_t publications_max;     /* that wait for their fan-out */
     size_t arena_size;
 };
 

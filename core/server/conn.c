@@ -154,10 +154,15 @@ void conn_completed(struct shard *shard, uint32_t number, enum conn_operation op
 
 void conn_reap(struct shard *shard)
 {
-    uint32_t number;
+    uint32_t count = queue_count(&shard->reap);
 
-    while ((number = queue_pop(&shard->reap)) != NONE) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t number = queue_pop(&shard->reap);
         struct conn *conn = conn_at(shard, number);
+        if (conn->flags & CONN_DIRTY) { /* the flush has yet to come to it and take its mark away */
+            queue_push(&shard->reap, number);
+            continue;
+        }
         ASSERT(conn->state == CONN_DEAD);
         ASSERT(conn->in_flight == 0);
         ASSERT(conn->send == NONE);
@@ -208,7 +213,7 @@ static void check_is_driven(struct shard *shard, const struct conn *conn)
         ASSERT(writing || conn->in_flight & reading);
         break;
     case CONN_DEAD:
-        ASSERT(conn->in_flight != 0);
+        ASSERT(conn->in_flight != 0 || conn->flags & CONN_DIRTY);
         break;
     case CONN_FREE:
         ASSERT(false); /* its number is taken */

@@ -22,7 +22,7 @@ static void publish(struct shard *shard, uint32_t number, enum ws_opcode opcode,
         return;
     }
     counter_add(&shard->counts.publications, 1);
-    outbound_publish(shard, slice_text(channel), opcode, payload);
+    fanout_publish(shard, slice_text(channel), opcode, payload);
     parcels_publish(shard, slice_text(channel), opcode, payload);
 }
 

@@ -10,6 +10,10 @@
  * would take 8 MB. */
 #define MESSAGE_COST 48
 
+/* Connections that a tick sends to, at most, for each that it may queue publications for: more than
+ * one, so that those who got something else go too. */
+#define FLUSHES_A_FANOUT 2
+
 /* When memory runs short, whoever has more than a record waiting is the cause of it. */
 #define QUEUE_BYTES_SHORT TLS_DATA_SIZE_MAX
 
@@ -137,8 +141,7 @@ void outbound_bytes(struct shard *shard, uint32_t number, struct slice bytes)
     message_release(&shard->arena, message);
 }
 
-/* A frame as a message with one reference, or NONE. */
-static uint32_t frame_message(struct shard *shard, enum ws_opcode opcode, struct slice payload)
+uint32_t outbound_encode(struct shard *shard, enum ws_opcode opcode, struct slice payload)
 {
     uint8_t header[WS_HEADER_SIZE_MAX];
     size_t header_size = ws_write_header(opcode, payload.size, header);
@@ -157,7 +160,7 @@ static uint32_t frame_message(struct shard *shard, enum ws_opcode opcode, struct
 void outbound_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
                     struct slice payload)
 {
-    uint32_t message = frame_message(shard, opcode, payload);
+    uint32_t message = outbound_encode(shard, opcode, payload);
 
     if (message == NONE) {
         abandon_for_memory(shard, number);
@@ -165,37 +168,6 @@ void outbound_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
     }
     outbound_queue(shard, number, message);
     message_release(&shard->arena, message);
-}
-
-uint32_t outbound_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
-                          struct slice payload)
-{
-    struct channel_matches matches;
-    uint32_t receivers = 0;
-
-    channel_match(shard->channels, channel, &matches);
-    if (matches.count == 0) {
-        return 0;
-    }
-    uint32_t message = frame_message(shard, opcode, payload);
-    uint32_t block = arena_take(&shard->arena, matches.members * sizeof(uint32_t));
-    if (message == NONE || block == NONE) {
-        counter_add(&shard->counts.publications_lost, 1);
-        return 0;
-    }
-    uint32_t *members = arena_at(&shard->arena, block);
-    uint32_t count = channel_collect(shard->channels, &matches, members);
-    for (uint32_t i = 0; i < count; i++) {
-        /* Nothing follows a close frame (RFC 6455, section 5.5.1). */
-        if (conn_at(shard, members[i])->state == CONN_OPEN) {
-            outbound_queue(shard, members[i], message);
-            receivers++;
-        }
-    }
-    arena_give(&shard->arena, block);
-    message_release(&shard->arena, message);
-    counter_add(&shard->counts.messages_sent, receivers);
-    return receivers;
 }
 
 void outbound_close(struct shard *shard, uint32_t number, enum ws_close_code code,
@@ -382,17 +354,19 @@ static void flush_conn(struct shard *shard, uint32_t number)
     submit(shard, number, block);
 }
 
-void outbound_flush(struct shard *shard)
+bool outbound_flush(struct shard *shard)
 {
     /* What is marked from here on (no room in the arena) waits for the next tick. */
-    uint32_t count = queue_count(&shard->dirty);
+    uint32_t marked = queue_count(&shard->dirty);
+    uint32_t count_max = FLUSHES_A_FANOUT * shard->server->budget->fanouts_per_tick_max;
+    uint32_t count = marked < count_max ? marked : count_max;
 
-    shard->starved = false;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t number = queue_pop(&shard->dirty);
         conn_at(shard, number)->flags &= (uint8_t)~CONN_DIRTY;
         flush_conn(shard, number);
     }
+    return marked > count;
 }
 
 static void free_send(struct shard *shard, struct conn *conn)

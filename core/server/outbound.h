@@ -26,10 +26,9 @@ void outbound_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
 /* Bytes that are no frame: the answer to the upgrade request. */
 void outbound_bytes(struct shard *shard, uint32_t number, struct slice bytes);
 
-/* One frame to every subscriber of the channel on this shard, encoded once. Returns their number.
- */
-uint32_t outbound_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
-                          struct slice payload);
+/* A frame as a message with one reference; NONE when there is no memory. */
+MUST_CHECK uint32_t outbound_encode(struct shard *shard, enum ws_opcode opcode,
+                                    struct slice payload);
 
 /* Plain bytes before there are TLS keys: a handshake's flight. Nothing may be in flight. */
 void outbound_flight(struct shard *shard, uint32_t number, struct slice bytes);
@@ -52,8 +51,9 @@ void outbound_mark(struct shard *shard, uint32_t number);
 /* RING_SEND completed. */
 void outbound_sent(struct shard *shard, const struct ring_event *event);
 
-/* The step of the tick: seals and sends for every marked connection. */
-void outbound_flush(struct shard *shard);
+/* The step of the tick: seals and sends for the connections that were marked first, up to a bound.
+ * True when more are marked. */
+MUST_CHECK bool outbound_flush(struct shard *shard);
 
 /* Lets go of all that waits in the queue. */
 void outbound_drop_queue(struct shard *shard, struct conn *conn);

@@ -1,13 +1,11 @@
 #include "server/parcels.h"
 
-#include "server/outbound.h"
 #include "server/shard.h"
 
 #define PARCELS_PER_TICK_MAX 256
 
 enum parcel_kind {
     PARCEL_PUBLISH,
-    PARCEL_STOP
 };
 
 /* The head of every parcel; then the channel's name and the payload. */
@@ -15,7 +13,7 @@ struct parcel {
     uint8_t kind;
     uint8_t opcode;
     uint16_t channel_size;
-    uint32_t stop_ms;
+    uint32_t pad;
 };
 static_assert(sizeof(struct parcel) == 8, "what follows is aligned");
 
@@ -48,20 +46,13 @@ void parcels_publish(struct shard *shard, struct slice channel, enum ws_opcode o
     }
 }
 
-bool parcels_stop(const struct server *server, uint32_t shard_number, uint32_t stop_ms,
-                  struct ring *ring)
+void parcels_stop(struct server *server, uint32_t stop_ms, struct ring *ring)
 {
-    struct parcel parcel = {.kind = PARCEL_STOP, .stop_ms = stop_ms};
-    bool wake = false;
-
-    if (!mailbox_post(server->mailboxes[shard_number], slice_from(&parcel, sizeof(parcel)),
-                      (struct slice){0}, &wake)) {
-        return false;
+    ASSERT(stop_ms > 0);
+    counter_set(&server->stop_ms, stop_ms);
+    for (uint32_t i = 0; i < server->shard_count; i++) {
+        ring_wake(ring, server->ring_fds[i]);
     }
-    if (wake) {
-        ring_wake(ring, server->ring_fds[shard_number]);
-    }
-    return true;
 }
 
 static void act(struct shard *shard, struct slice bytes)
@@ -75,13 +66,10 @@ static void act(struct shard *shard, struct slice bytes)
     case PARCEL_PUBLISH: {
         size_t head_size = sizeof(parcel) + parcel.channel_size;
         ASSERT(bytes.size >= head_size);
-        outbound_publish(shard, slice_from(channel, parcel.channel_size), parcel.opcode,
-                         slice_from(bytes.data + head_size, bytes.size - head_size));
+        fanout_publish(shard, slice_from(channel, parcel.channel_size), parcel.opcode,
+                       slice_from(bytes.data + head_size, bytes.size - head_size));
         return;
     }
-    case PARCEL_STOP:
-        shard_stop(shard, parcel.stop_ms);
-        return;
     }
     ASSERT(false); /* a parcel of no kind */
 }
@@ -90,8 +78,15 @@ bool parcels_take(struct shard *shard)
 {
     struct mailbox *mailbox = shard->server->mailboxes[shard->number];
 
+    uint64_t stop_ms = counter_read(&shard->server->stop_ms);
+    if (stop_ms > 0) {
+        shard_stop(shard, (uint32_t)stop_ms);
+    }
     mailbox_attend(mailbox);
     for (uint32_t i = 0; i < PARCELS_PER_TICK_MAX; i++) {
+        if (!fanout_has_room(shard)) {
+            return true;
+        }
         struct slice parcel = mailbox_next(mailbox);
         if (!parcel.data) {
             return false;

@@ -14,10 +14,10 @@ struct ring;
 void parcels_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
                      struct slice payload);
 
-/* From the main thread, which owns ring: stop within stop_ms. Returns false when the mailbox is
- * full. */
-MUST_CHECK bool parcels_stop(const struct server *server, uint32_t shard_number, uint32_t stop_ms,
-                             struct ring *ring);
+/* From the main thread, which owns ring: every shard stops within stop_ms, which is not 0. No
+ * parcel: it need not wait behind publications. The wake-ups go out with the next ring_wait. */
+void parcels_stop(struct server *server, uint32_t stop_ms, struct ring *ring);
 
-/* The step of the tick: acts on what has arrived, up to a bound. True when more may wait. */
+/* The step of the tick: acts on what has arrived, up to a bound, as long as fan-outs have room for
+ * more. True when more may wait. */
 MUST_CHECK bool parcels_take(struct shard *shard);

@@ -476,14 +476,9 @@ static void stop_shards(struct service *service, const struct options *options)
     struct ring_event event;
 
     counter_set(&service->admin_state.ready, 0);
-    for (uint32_t i = 0; i < service->server.shard_count; i++) {
-        struct timespec moment = {.tv_nsec = 1000000};
-        while (!parcels_stop(&service->server, i, options->deadlines.shutdown_ms, service->ring)) {
-            nanosleep(&moment, NULL); /* a full mailbox: its shard is emptying it */
-        }
-        uint32_t count = ring_wait(service->ring, 0, &event, 1, &now_ns);
-        (void)count; /* only sends the wake-up on its way */
-    }
+    parcels_stop(&service->server, options->deadlines.shutdown_ms, service->ring);
+    uint32_t count = ring_wait(service->ring, 0, &event, 1, &now_ns);
+    (void)count; /* only sends the wake-ups on their way */
 }
 
 static int open_listeners(struct service *service, const struct options *options)

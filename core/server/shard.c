@@ -51,6 +51,7 @@ static int open_pools(struct shard *shard)
     error |= pool_open(&shard->partials, POOL_SECRET, sizeof(struct partial), budget->partials_max);
     error |= pool_open(&shard->nodes, POOL_PLAIN, sizeof(struct queue_node), budget->nodes_max);
     error |= arena_open(&shard->arena, budget->arena_size);
+    error |= fanout_open(&shard->fanout, budget->topics_max);
     error |= queue_open(&shard->dirty, budget->sockets_max);
     error |= queue_open(&shard->reap, budget->sockets_max);
     error |= queue_open(&shard->continuing, budget->sockets_max);
@@ -304,6 +305,7 @@ static void trim(struct shard *shard)
     pool_trim(&shard->partials, NULL, NULL);
     pool_trim(&shard->nodes, NULL, NULL);
     channel_trim(shard->channels);
+    pool_trim(&shard->fanout.topics, NULL, NULL);
     arena_trim(&shard->arena);
     handshake_trim();
     queue_trim(&shard->dirty);
@@ -429,14 +431,18 @@ bool shard_tick(struct shard *shard)
     for (uint32_t i = 0; i < count; i++) {
         handle(shard, &shard->events[i]);
     }
-    shard->work_left = parcels_take(shard);
+    bool parcels_left = parcels_take(shard);
     deadlines_expire(shard);
-    shard->work_left |= handshakes_step(shard);
+    shard->work_left = handshakes_step(shard);
+    shard->starved = false;
     if (shard->stopping) {
         close_listeners(shard);
         stop_step(shard);
     }
-    outbound_flush(shard);
+    shard->work_left |= fanout_step(shard);
+    shard->work_left |= outbound_flush(shard);
+    /* Without memory for fan-outs there is no room for parcels either: not until some is free. */
+    shard->work_left |= parcels_left && !shard->starved;
     rearm_accepts(shard);
     conn_reap(shard);
     measure(shard);
@@ -468,6 +474,7 @@ void shard_close(struct shard *shard)
     pool_close(&shard->partials);
     pool_close(&shard->nodes);
     arena_close(&shard->arena);
+    fanout_close(&shard->fanout);
     wheel_close(&shard->wheel);
     queue_close(&shard->dirty);
     queue_close(&shard->reap);
@@ -517,4 +524,5 @@ void shard_check(struct shard *shard)
     arena_check(&shard->arena);
     wheel_check(&shard->wheel);
     channel_check(shard->channels);
+    fanout_check(shard);
 }

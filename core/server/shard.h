@@ -17,6 +17,7 @@
 #include "server/budget.h"
 #include "server/conn.h"
 #include "server/counts.h"
+#include "server/fanout.h"
 #include "server/options.h"
 #include "session/token.h"
 #include "tls/handshake.h"
@@ -37,6 +38,7 @@ struct server {
     struct tally *users;                 /* NULL: no limit per user */
     struct mailbox *mailboxes[SHARDS_MAX];
     int ring_fds[SHARDS_MAX]; /* to wake them */
+    struct counter stop_ms;   /* not 0: the main thread wants them to stop within it */
     uint32_t shard_count;
 };
 
@@ -77,12 +79,13 @@ struct shard {
     struct queue
         arriving; /* connections whose ClientHello may be whole: they wait for a handshake */
     struct channel_table *channels;
+    struct fanout fanout;
     struct tls_server *tls_server;
     struct upgrade_rules rules;
     struct ws_limits ws_limits;
     uint32_t ping; /* the ping frame: one message for all */
 
-    bool starved;           /* the arena had no room for a send in this tick: try again soon */
+    bool starved; /* the arena had no room for a send or a run in this tick: try again soon */
     uint32_t buffers_short; /* ticks for which receive buffers count as short */
     bool work_left;         /* a bounded step of the last tick did not finish: do not sleep */
     uint32_t open_count;    /* connections of this shard in the server's count */

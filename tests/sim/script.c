@@ -157,13 +157,18 @@ static char *make_token(struct client *client)
     char subject[16];
     char other[24];
     char message[256];
-    const char *channels[] = {other, WORLD_CHANNEL};
+    /* Whoever is subscribed twice gets a message once all the same. */
+    static const char *const subscribed[] = {WORLD_CHANNEL, "ro*", "*", "room*", WORLD_CHANNEL};
+    const char *channels[] = {other, subscribed[client->kind % 4],
+                              subscribed[client->kind % 4 + 1]};
     const uint64_t now_s = ring_unix_ms(NULL) / 1000;
     const bool expired = is_strange(client, STRANGE_EXPIRED);
     const struct token_request request = {
         .subject = subject,
         .channels = channels,
-        .channel_count = client->subscribes ? 2 : 1,
+        .channel_count = !client->subscribes     ? 1
+                         : client->kind % 3 == 0 ? 3
+                                                 : 2,
         .now_s = (double)(now_s - (expired ? 100 : 0)),
         .lifetime_s = expired ? 10 : client->token_life_s,
     };

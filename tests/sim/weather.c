@@ -84,6 +84,9 @@ static void choose_budget(struct world *world)
         world_fail(world, NULL, "budget: %s", message);
     }
     budget->channels_max = 64;
+    budget->fanouts_per_tick_max = weather_between(1, 32);
+    budget->topics_max = weather_between(1, 4);
+    budget->publications_max = weather_between(1, 64);
     if (world->weather != WEATHER_TIGHT) {
         return;
     }

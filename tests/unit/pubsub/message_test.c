@@ -46,11 +46,11 @@ static void test_life(void **state)
 
 static void test_sizes(void **state)
 {
-    /* The head is 8 bytes: 56 fill the smallest block, 57 take the next. */
+    /* The head is 24 bytes: 40 fill the smallest block, 41 take the next. */
     const struct {
         uint32_t size;
         size_t block;
-    } cases[] = {{0, 64}, {1, 64}, {56, 64}, {57, 128}, {4088, 4096}};
+    } cases[] = {{0, 64}, {1, 64}, {40, 64}, {41, 128}, {4072, 4096}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -66,13 +66,13 @@ static void test_sizes(void **state)
 
 static void test_full(void **state)
 {
-    uint32_t first = message_new(&arena, 2048 - 8);
-    uint32_t second = message_new(&arena, 2048 - 8);
+    uint32_t first = message_new(&arena, 2048 - 24);
+    uint32_t second = message_new(&arena, 2048 - 24);
 
     (void)state;
     assert_int_not_equal(second, NONE);
     assert_int_equal(message_new(&arena, 0), NONE);
-    assert_int_equal(message_new(&arena, 4089), NONE);
+    assert_int_equal(message_new(&arena, 4073), NONE);
     assert_int_equal(message_new(&arena, UINT32_MAX), NONE);
     message_release(&arena, first);
     first = message_new(&arena, 0);
