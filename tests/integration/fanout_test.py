@@ -1,0 +1,163 @@
+"""Fan-out from outside: thousands of subscribers get everything in order while the rest of the server goes on."""
+
+import selectors
+import ssl
+import threading
+import unittest
+
+from limpet import PATIENCE, PING, PONG, SANITIZED, TEXT, Server, frame, main, wait_until
+
+CROWD = 500 if SANITIZED else 5000
+
+
+class Crowd:
+    """Many clients in one thread: each counts what it gets, which must be numbers one after the other."""
+
+    def __init__(self, server, count, **options):
+        self.clients = [server.websocket(**options) for _ in range(count)]
+        self.next = dict.fromkeys(self.clients, 0)
+        self.pings = 0
+        self.selector = selectors.DefaultSelector()
+        for client in self.clients:
+            client.sock.setblocking(False)
+            self.selector.register(client.sock, selectors.EVENT_READ, client)
+
+    def _take(self, client):
+        """What is there of one client: frames of a server are whole and short here."""
+        try:
+            while data := client.sock.recv(65536):
+                client.buffer += data
+            raise EOFError("a subscriber was closed")
+        except ssl.SSLWantReadError:
+            pass
+        at = 0
+        while len(client.buffer) - at >= 2 and len(client.buffer) - at >= 2 + client.buffer[at + 1]:
+            opcode, size = client.buffer[at] & 0x0F, client.buffer[at + 1]
+            payload = client.buffer[at + 2:at + 2 + size]
+            at += 2 + size
+            if opcode == PING:
+                self.pings += 1
+                client.sock.send(frame(PONG, payload))
+            elif (opcode, payload) == (TEXT, b"%d" % self.next[client]):
+                self.next[client] += 1
+            else:
+                raise AssertionError(f"opcode {opcode}, {payload!r} where {self.next[client]} was due")
+        client.buffer = client.buffer[at:]
+
+    def step(self, seconds=0.0):
+        for key, _ in self.selector.select(seconds):
+            self._take(key.data)
+
+    def listen_until(self, count):
+        """Reads on until each has got count messages."""
+        done = lambda: all(next_ == count for next_ in self.next.values())
+        wait_until(lambda: self.step(0.05) or done(), f"{count} messages for each", 3 * PATIENCE)
+
+    def close(self):
+        for client in self.clients:
+            client.close()
+        self.selector.close()
+
+
+class Visitors:
+    """Clients that come one after the other until they are told to stop; each must get in, and an answer to its ping."""
+
+    def __init__(self, server):
+        self.server, self.came, self.error = server, 0, None
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._come)
+        self.thread.start()
+
+    def _come(self):
+        token = self.server.token(channels=["elsewhere"])
+        try:
+            while not self.stopping.is_set():
+                client = self.server.websocket(token=token)
+                client.send(PING, b"here")
+                assert client.receive() == (PONG, b"here")
+                client.close()
+                self.came += 1
+        except (OSError, EOFError, AssertionError) as error:
+            self.error = error
+
+    def stop(self):
+        self.stopping.set()
+        self.thread.join()
+        return self.error
+
+
+class Fanout(unittest.TestCase):
+    def server(self, *flags, **options):
+        return self.enterContext(Server(*flags, **options))
+
+    def assert_nothing_lost(self, server):
+        for name in ("limpet_publications_lost_total", "limpet_mailbox_full_total"):
+            self.assertEqual(server.metric(name), 0, name)
+        self.assertEqual(server.metric("limpet_closed_total", cause="pong_timeout"), 0)
+        self.assertEqual(server.metric("limpet_closed_total", cause="slow_consumer"), 0)
+
+    def test_a_crowd_gets_all_in_order_while_life_goes_on(self):
+        server = self.server("--plain.publish-channel", "news", "--heartbeat.ping-interval", "2s",
+                             "--heartbeat.pong-timeout", "10s")
+        sender = server.websocket(token=server.token(channels=[]))
+        crowd = Crowd(server, CROWD, token=server.token(channels=["news"]))
+        visitors = Visitors(server)
+        pings = server.metric("limpet_pings_sent_total")
+        count = 0
+        while count < 60 or visitors.came < 20 or server.metric("limpet_pings_sent_total") < pings + CROWD / 2:
+            for _ in range(3):  # some go alone, some together
+                sender.send(TEXT, str(count))
+                count += 1
+            crowd.step()
+            self.assertIsNone(visitors.error)
+        crowd.listen_until(count)
+        self.assertIsNone(visitors.stop())
+        self.assertGreater(crowd.pings, 0)
+        self.assert_nothing_lost(server)
+        self.assertEqual(server.metric("limpet_messages_sent_total"), CROWD * count)
+        crowd.close()
+
+    def test_an_idle_server_sleeps(self):
+        """After the work is done no shard turns in circles."""
+        server = self.server("--plain.publish-channel", "news")
+        sender = server.websocket(token=server.token(channels=[]))
+        crowd = Crowd(server, 100, token=server.token(channels=["news"]))
+        for number in range(10):
+            sender.send(TEXT, str(number))
+        crowd.listen_until(10)
+        ticks = server.metric("limpet_ticks_total")
+        threading.Event().wait(1)
+        self.assertLess(server.metric("limpet_ticks_total") - ticks, 100)
+        crowd.close()
+
+    def test_patterns(self):
+        server = self.server("--plain.publish-channel", "news.sport")
+        channels = {"exact": ["news.sport"], "pattern": ["news.*"], "all": ["*"], "all of them": ["*", "news.*", "news.sport"]}
+        others = {"prefix": ["news."], "longer": ["news.sport.*"], "other": ["sport*"]}
+        inside = {name: server.websocket(token=server.token(channels=names)) for name, names in channels.items()}
+        outside = [server.websocket(token=server.token(channels=names)) for names in others.values()]
+        for number in range(3):
+            outside[0].send(TEXT, str(number))
+        for name, client in inside.items():
+            with self.subTest(channels=name):
+                for number in range(3):
+                    self.assertEqual(client.receive_data(), (TEXT, str(number).encode()))
+        for client in [*inside.values(), *outside]:
+            client.send(PING, b"and nothing else")
+            self.assertEqual(client.receive(), (PONG, b"and nothing else"))
+
+    def test_stop_in_the_middle_of_a_fan_out(self):
+        """A server that has much to deliver still stops in time, and says goodbye."""
+        server = self.server("--plain.publish-channel", "news", "--deadlines.shutdown", "5s")
+        sender = server.websocket(token=server.token(channels=[]))
+        crowd = [server.websocket(token=server.token(channels=["news"])) for _ in range(200)]
+        for _ in range(200):
+            sender.send(TEXT, "x" * 10000)
+        server.process.terminate()
+        for client in crowd:
+            self.assertEqual(client.close_code(), 1001)
+        self.assertEqual(server.stop(), 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+/*
+ * handmade.h - a whole shard on a simulated ring whose connections are made by hand: without keys
+ * and clients. What stands in their queues is what they would get.
+ */
+#pragma once
+
+#include "server/shard.h"
+#include "tests/sim/ring_sim.h"
+
+#define HANDMADE_CONNS        600U
+#define HANDMADE_PER_TICK     40U
+#define HANDMADE_TOPICS       8U
+#define HANDMADE_PUBLICATIONS 32U
+#define HANDMADE_ARENA_SIZE   (1U << 20)
+#define HANDMADE_QUEUE_BYTES  (64U * 1024)
+
+/* One at a time. */
+struct handmade {
+    struct options options; /* may be changed meanwhile */
+    struct budget budget;
+    struct server server;
+    struct shard *shard;
+    size_t arena_at_start;
+};
+
+/* Before the first, and after the last: what all need. */
+void handmade_prepare(void);
+void handmade_end(void);
+
+void handmade_open(struct handmade *handmade);
+
+/* Ends all connections; asserts that nothing is left. */
+void handmade_close(struct handmade *handmade);
+
+/* An open connection of this number, and its end. */
+void handmade_conn(struct handmade *handmade, uint32_t number);
+void handmade_conn_ends(struct handmade *handmade, uint32_t number);
+void handmade_subscribe(struct handmade *handmade, uint32_t number, const char *channel);
+
+/* In place of the flush: empties the queues of those that are marked. Returns their number. */
+uint32_t handmade_drain(struct handmade *handmade);
+
+/* The first letter of each text frame that a connection was given so far, in order. */
+MUST_CHECK const char *handmade_heard(uint32_t number);
+
+/* Fills the arena with blocks of at least size_min; gives them back. */
+void handmade_fill_arena(struct handmade *handmade, size_t size_min);
+void handmade_empty_arena(struct handmade *handmade);
