@@ -40,7 +40,8 @@ enum conn_flag {
     CONN_COUNTED = 8,   /* holds a place in the server's count of open connections */
     CONN_REAPING = 16,  /* stands in the shard's reap list */
     CONN_STREAM_ENDED =
-        32, /* the peer's close_notify, FIN or an error came: nothing more to read */
+        32,                /* the peer's close_notify, FIN or an error came: nothing more to read */
+    CONN_MAY_PUBLISH = 64, /* what it sends may go where plain.publish_channel says */
 };
 
 enum conn_operation {

@@ -91,9 +91,10 @@ struct counts {
     struct counter bytes_received; /* TLS records */
     struct counter bytes_sent;
     struct counter publications;
-    struct counter publications_lost; /* no memory to encode them on this shard */
-    struct counter mailbox_full;      /* parcels not taken by another shard */
-    struct counter receive_no_buffer; /* -ENOBUFS */
+    struct counter publications_refused; /* the client may not publish */
+    struct counter publications_lost;    /* no memory to encode them on this shard */
+    struct counter mailbox_full;         /* parcels not taken by another shard */
+    struct counter receive_no_buffer;    /* -ENOBUFS */
     struct counter completion_overflows;
     struct counter ticks;
     struct counter ring_enters;

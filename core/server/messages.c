@@ -12,7 +12,8 @@ static void publish(struct shard *shard, uint32_t number, enum ws_opcode opcode,
     const char *channel = shard->server->options->plain.publish_channel;
 
     counter_add(&shard->counts.messages_received, 1);
-    if (!channel) {
+    if (!(conn_at(shard, number)->flags & CONN_MAY_PUBLISH)) {
+        counter_add(&shard->counts.publications_refused, 1);
         outbound_close(shard, number, WS_CLOSE_POLICY_VIOLATION, CAUSE_POLICY);
         return;
     }

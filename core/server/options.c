@@ -1,5 +1,6 @@
 #include "server/options.h"
 
+#include "pubsub/channel.h"
 #include "server/options_table.h"
 #include "server/options_value.h"
 
@@ -49,7 +50,7 @@ int options_set(struct options *options, const char *name, const char *value, ch
         return -1;
     }
     if (!option_is_list(row)) {
-        return option_value_set(options, row, value, message, message_size);
+        return option_value_set(option_place(options, row), row, value, message, message_size);
     }
     struct option_list list = option_list_of(options, row);
     option_list_clear(&list);
@@ -106,6 +107,26 @@ static void validate_token(const struct options *options, FILE *errors, int *pro
            "token.size_max and 512 bytes at least");
 }
 
+static void validate_channels(const struct options *options, FILE *errors, int *problems)
+{
+    const char *channel = options->plain.publish_channel;
+    size_t size = channel ? strlen(channel) : 0;
+
+    expect(errors, problems, size == 0 || (size <= CHANNEL_NAME_MAX && channel[size - 1] != '*'),
+           "plain.publish_channel: a pattern or too long; allowed: one channel, at most 255 bytes");
+    expect(errors, problems,
+           !options->token.in_query ||
+               strcmp(options->token.query_name, options->plain.channels_query) != 0,
+           "plain.channels_query: the token's name, too (token.query_name); allowed: another");
+    for (uint32_t i = 0; i < options->namespaces.count; i++) {
+        expect(errors, problems,
+               !options->namespace_texts[i].history_age ||
+                   options->namespaces.entries[i].history_size > 0,
+               "namespaces: history_age without history_size; allowed: both, or history_size "
+               "alone");
+    }
+}
+
 static void validate_limits(const struct options *options, FILE *errors, int *problems)
 {
     /* A block of the arena is a power of two; a message also has a frame's header, a record its
@@ -156,6 +177,7 @@ int options_validate(const struct options *options, FILE *errors)
     }
     validate_token(options, errors, &problems);
     validate_limits(options, errors, &problems);
+    validate_channels(options, errors, &problems);
     return problems == 0 ? 0 : -1;
 }
 
@@ -168,6 +190,13 @@ static void print_entry(const struct option_list *list, uint32_t index, FILE *ou
 
     if (list->text_count == 1) {
         (void)fprintf(out, "%s", texts[0]);
+    } else if (list->text_count == OPTION_TEXTS_MAX) {
+        (void)fprintf(out, "%s", texts[0]);
+        for (uint32_t i = 1; i < list->text_count; i++) {
+            if (texts[i]) {
+                (void)fprintf(out, ":%s=%s", list->names[i], texts[i]);
+            }
+        }
     } else if (list->text_count == 2) {
         (void)fprintf(out, "%s:%s", texts[0], texts[1]);
     } else {
@@ -187,47 +216,6 @@ static void print_list(struct options *options, const struct option_row *row, FI
     }
 }
 
-static void print_value(struct options *options, const struct option_row *row, FILE *out)
-{
-    static const char *const formats[] = {[LOG_TEXT] = "text", [LOG_JSON] = "json"};
-    static const char *const levels[] = {
-        [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
-    const void *place = option_place(options, row);
-    char number[OPTION_VALUE_TEXT_MAX];
-    const char *text = NULL;
-
-    switch (row->kind) {
-    case OPTION_NUMBER:
-    case OPTION_SIZE:
-    case OPTION_DURATION_MS:
-    case OPTION_DURATION_S:
-        option_number_format(row, *(const uint32_t *)place, number);
-        text = number;
-        break;
-    case OPTION_BOOL:
-        text = *(const bool *)place ? "true" : "false";
-        break;
-    case OPTION_TEXT:
-        text = *(char *const *)place;
-        break;
-    case OPTION_LOG_FORMAT:
-        text = formats[options->log.format];
-        break;
-    case OPTION_LOG_LEVEL:
-        text = levels[options->log.level];
-        break;
-    case OPTION_NAMES:
-    case OPTION_CERTIFICATES:
-    case OPTION_KEYS:
-        print_list(options, row, out);
-        return;
-    }
-    if (!text) {
-        text = "unset";
-    }
-    (void)fprintf(out, "%s", text[0] ? text : "\"\"");
-}
-
 void options_describe(const struct options *options, FILE *out)
 {
     struct options copy = *options; /* shallow, to be read like one that can be set */
@@ -239,10 +227,22 @@ void options_describe(const struct options *options, FILE *out)
         FILE *stream = open_memstream(&value, &value_size);
 
         ASSERT(stream);
-        print_value(&copy, row, stream);
+        if (option_is_list(row)) {
+            print_list(&copy, row, stream);
+        } else {
+            option_value_print(option_place(&copy, row), row, stream);
+        }
         int closed = fclose(stream);
         ASSERT(closed == 0);
         (void)fprintf(out, "%-34s %-16s %s\n", row->info.name, value, row->info.help);
         free(value);
+    }
+    option_namespace_describe_keys(out);
+}
+
+void options_describe_namespaces(const struct options *options, FILE *out)
+{
+    for (uint32_t i = 0; i < options->namespaces.count; i++) {
+        option_namespace_describe(&options->namespaces.entries[i], out);
     }
 }

@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "session/namespace.h"
 
 #include <stdio.h>
 
@@ -29,6 +30,20 @@ struct option_token_key {
     char *kid;       /* may be NULL */
     char *algorithm; /* "HS256", ...; NULL for a JWKS file */
     char *path;
+};
+
+/* As it was written; NULL: left out. */
+struct option_namespace {
+    char *name; /* "" for channels without one */
+    char *subscribe;
+    char *publish;
+    char *see_presence;
+    char *see_history;
+    char *presence;
+    char *history_size;
+    char *history_age;
+    char *slow;
+    char *frame;
 };
 
 struct option_names {
@@ -113,7 +128,11 @@ struct options {
     struct {
         char *publish_channel; /* what clients send goes there; "" (dev mode's default): back to the
                                   sender; NULL (default): refused with 1008 */
+        char *channels_query;  /* "channels"; "" : none by query */
     } plain;
+
+    struct option_namespace namespace_texts[NAMESPACES_MAX];
+    struct namespaces namespaces; /* what the texts mean; its count is theirs too */
 
     struct {
         char *listen;               /* "127.0.0.1:9464"; "" switches the admin port off */
@@ -140,8 +159,8 @@ MUST_CHECK int options_read_file(struct options *options, const char *path, FILE
 /*
  * Sets one option by its dotted name, as flags do: `--heartbeat.ping-interval 25s` has the name
  * "heartbeat.ping_interval". A list is set as a whole, its entries with commas between: names,
- * CHAIN:KEY for certificates, [KID=]ALGORITHM:PATH or PATH.json for token keys. Returns 0, or -1
- * with a message.
+ * CHAIN:KEY for certificates, [KID=]ALGORITHM:PATH or PATH.json for token keys, NAME:KEY=VALUE:...
+ * for namespaces. Returns 0, or -1 with a message.
  */
 MUST_CHECK int options_set(struct options *options, const char *name, const char *value,
                            char *message, size_t message_size);
@@ -159,5 +178,9 @@ MUST_CHECK const struct option_info *options_info(size_t index);
  * errors. */
 MUST_CHECK int options_validate(const struct options *options, FILE *errors);
 
-/* Writes every option with its value and help, lined up: `limpet options`, with the defaults. */
+/* Writes every option with its value and help, lined up: `limpet options`, with the defaults. Then
+ * the keys of an entry of namespaces in the same way. */
 void options_describe(const struct options *options, FILE *out);
+
+/* Writes what holds in each namespace, defaults included: for `limpet check`. */
+void options_describe_namespaces(const struct options *options, FILE *out);

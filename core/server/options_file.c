@@ -141,6 +141,21 @@ static void report_unknown(struct reader *reader, const yaml_node_t *key, const 
 
 /* --- values ----------------------------------------------------------------------------------- */
 
+static void report_key(struct reader *reader, const struct option_row *row, const yaml_node_t *key,
+                       const char *name)
+{
+    struct option_list list = option_list_of(reader->options, row);
+    char allowed[MESSAGE_SIZE] = "";
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < list.text_count; i++) {
+        ASSERT(size + strlen(list.names[i]) + 3 < sizeof(allowed));
+        size += (size_t)snprintf(allowed + size, sizeof(allowed) - size, "%s%s", i > 0 ? ", " : "",
+                                 list.names[i]);
+    }
+    report(reader, key, row->info.name, "an entry has no \"%s\"; allowed: %s", name, allowed);
+}
+
 /* An entry that is a mapping of texts, as of tls.certificates. */
 static void read_entry(struct reader *reader, const struct option_row *row,
                        const yaml_node_t *entry)
@@ -161,9 +176,7 @@ static void read_entry(struct reader *reader, const struct option_row *row,
             i++;
         }
         if (i == list.text_count) {
-            report(reader, key, row->info.name, "an entry has no \"%s\"; allowed: %s, %s%s%s", name,
-                   list.names[0], list.names[1], list.text_count > 2 ? ", " : "",
-                   list.text_count > 2 ? list.names[2] : "");
+            report_key(reader, row, key, name);
         } else if (texts[i]) {
             report(reader, key, row->info.name, "an entry has its %s twice", name);
         } else if (!is_value(value)) {

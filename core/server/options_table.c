@@ -36,6 +36,10 @@
     {                                                                                              \
         {name, "TEXT", standard, help}, AT(field), 0, 0, OPTION_TEXT, check                        \
     }
+#define CHOICE(name, offset, names, standard, help)                                                \
+    {                                                                                              \
+        {name, names, standard, help}, offset, 0, 0, OPTION_CHOICE, OPTION_ANY                     \
+    }
 #define LIST(name, field, standard, kind, check, help)                                             \
     {                                                                                              \
         {name, "LIST", standard, help}, AT(field), 0, 0, kind, check                               \
@@ -150,6 +154,10 @@ static const struct option_row rows[] = {
 
     TEXT("plain.publish_channel", plain.publish_channel, NULL, OPTION_MAY_BE_EMPTY,
          "Where messages of clients go; \"\": back to the sender; unset: refused (1008)"),
+    TEXT("plain.channels_query", plain.channels_query, "channels", OPTION_MAY_BE_EMPTY,
+         "Query parameter that names further channels, as in ?channels=a,b; \"\": none"),
+    LIST("namespaces", namespace_texts, NULL, OPTION_NAMESPACES, OPTION_MAY_BE_EMPTY,
+         "What holds for channels NAME:..., keys below; as a flag: NAME:KEY=VALUE:...,..."),
     TEXT("admin.listen", admin.listen, "127.0.0.1:9464", OPTION_ADDRESS_OR_EMPTY,
          "Address of metrics, health and the HTTP API; \"\": none"),
     TEXT("admin.api_key_file", admin.api_key_file, NULL, OPTION_ANY,
@@ -160,23 +168,17 @@ static const struct option_row rows[] = {
          "Largest body of an API request; above it 413"),
     MILLISECONDS("admin.answer_timeout", admin.answer_timeout_ms, "5s", 100, MINUTE_MS, OPTION_ANY,
                  "What an API request may take before it is answered with an error"),
-    {{"log.format", "text|json", "text", "Form of a log line"},
-     AT(log.format),
-     0,
-     0,
-     OPTION_LOG_FORMAT,
-     OPTION_ANY},
-    {{"log.level", "debug|info|warn|error", "info", "The least that is logged"},
-     AT(log.level),
-     0,
-     0,
-     OPTION_LOG_LEVEL,
-     OPTION_ANY},
+    CHOICE("log.format", AT(log.format), "text|json", "text", "Form of a log line"),
+    CHOICE("log.level", AT(log.level), "debug|info|warn|error", "info", "The least that is logged"),
 };
 
 /* An entry is nothing but its texts, so that every list can be walked in one way. */
 static_assert(sizeof(struct option_certificate) == 2 * sizeof(char *), "see option_list_of");
 static_assert(sizeof(struct option_token_key) == 3 * sizeof(char *), "see option_list_of");
+static_assert(sizeof(struct option_namespace) == 10 * sizeof(char *), "see option_list_of");
+/* A choice is set as a number. */
+static_assert(sizeof(enum log_format) == sizeof(unsigned), "see option_value_set");
+static_assert(sizeof(enum log_level) == sizeof(unsigned), "see option_value_set");
 
 const struct option_row *option_row_at(size_t index)
 {
@@ -198,7 +200,7 @@ const struct option_row *option_row_find(struct slice name)
 bool option_is_list(const struct option_row *row)
 {
     return row->kind == OPTION_NAMES || row->kind == OPTION_CERTIFICATES ||
-           row->kind == OPTION_KEYS;
+           row->kind == OPTION_KEYS || row->kind == OPTION_NAMESPACES;
 }
 
 struct option_list option_list_of(struct options *options, const struct option_row *row)
@@ -219,6 +221,18 @@ struct option_list option_list_of(struct options *options, const struct option_r
                                     .text_count = 3,
                                     .names = {"kid", "algorithm", "path"},
                                     .required = {false, false, true}};
+    }
+    if (row->kind == OPTION_NAMESPACES) {
+        struct option_list list = {.texts = option_place(options, row),
+                                   .count = &options->namespaces.count,
+                                   .count_max = NAMESPACES_MAX,
+                                   .text_count = 10,
+                                   .names = {"name"},
+                                   .required = {true}};
+        for (size_t i = 1; i < list.text_count; i++) {
+            list.names[i] = option_namespace_key_at(i - 1)->info.name;
+        }
+        return list;
     }
     struct option_names *names = option_place(options, row);
     bool is_listen = row->check == OPTION_ADDRESS;

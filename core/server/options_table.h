@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "server/options.h"
+#include "server/options_namespace.h"
 
 enum option_kind {
     OPTION_NUMBER,
@@ -16,8 +16,8 @@ enum option_kind {
     OPTION_NAMES,
     OPTION_CERTIFICATES,
     OPTION_KEYS,
-    OPTION_LOG_FORMAT,
-    OPTION_LOG_LEVEL,
+    OPTION_NAMESPACES,
+    OPTION_CHOICE, /* an enum whose names stand in info.value, in its order: "text|json" */
 };
 
 /* What a text must be, beside its kind. */
@@ -56,9 +56,9 @@ static inline void *option_place(struct options *options, const struct option_ro
 
 /*
  * The lists of the options in one form: entries of one or more texts each. A name is an entry of
- * one text, a certificate has two, a token key three.
+ * one text, a certificate has two, a token key three, a namespace ten.
  */
-#define OPTION_TEXTS_MAX 3
+#define OPTION_TEXTS_MAX 10
 
 struct option_list {
     char **texts; /* entry i starts at i * text_count */

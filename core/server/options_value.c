@@ -96,13 +96,12 @@ static const char *form_of(const struct option_row *row)
                : "a whole number";
 }
 
-static int set_number(struct options *options, const struct option_row *row, const char *text,
+static int set_number(uint32_t *place, const struct option_row *row, const char *text,
                       char *message, size_t message_size)
 {
     char min[OPTION_VALUE_TEXT_MAX];
     char max[OPTION_VALUE_TEXT_MAX];
     uint64_t scale = scale_of(row);
-    uint32_t *place = option_place(options, row);
     uint64_t value;
 
     option_number_format(row, row->min, min);
@@ -190,11 +189,10 @@ static const char *check_text(enum option_check check, const char *text)
     return NULL;
 }
 
-static int set_text(struct options *options, const struct option_row *row, const char *text,
-                    char *message, size_t message_size)
+static int set_text(char **place, const struct option_row *row, const char *text, char *message,
+                    size_t message_size)
 {
     const char *allowed = check_text(row->check, text);
-    char **place = option_place(options, row);
     char *copy;
 
     if (allowed) {
@@ -227,12 +225,10 @@ static int index_of(const char *names, const char *text)
     return -1;
 }
 
-static int set_bool(struct options *options, const struct option_row *row, const char *text,
-                    char *message, size_t message_size)
+static int set_bool(bool *place, const char *text, char *message, size_t message_size)
 {
     /* YAML 1.1 has all of these; the even ones are true. */
     int index = index_of("true|false|yes|no|on|off", text);
-    bool *place = option_place(options, row);
 
     if (index < 0) {
         return fail(message, message_size, "\"%s\" is not allowed; allowed: true or false", text);
@@ -241,7 +237,8 @@ static int set_bool(struct options *options, const struct option_row *row, const
     return 0;
 }
 
-static int set_choice(struct options *options, const struct option_row *row, const char *text,
+/* The table names them in the order of the enums. */
+static int set_choice(unsigned *place, const struct option_row *row, const char *text,
                       char *message, size_t message_size)
 {
     int index = index_of(row->info.value, text);
@@ -250,34 +247,67 @@ static int set_choice(struct options *options, const struct option_row *row, con
         return fail(message, message_size, "\"%s\" is not allowed; allowed: %s", text,
                     row->info.value);
     }
-    /* The table names them in the order of the enums. */
-    if (row->kind == OPTION_LOG_FORMAT) {
-        options->log.format = (enum log_format)index;
-    } else {
-        options->log.level = (enum log_level)index;
-    }
+    *place = (unsigned)index;
     return 0;
 }
 
-int option_value_set(struct options *options, const struct option_row *row, const char *value,
-                     char *message, size_t message_size)
+void option_value_print(const void *place, const struct option_row *row, FILE *out)
+{
+    char number[OPTION_VALUE_TEXT_MAX];
+    const char *text = NULL;
+
+    switch (row->kind) {
+    case OPTION_NUMBER:
+    case OPTION_SIZE:
+    case OPTION_DURATION_MS:
+    case OPTION_DURATION_S:
+        option_number_format(row, *(const uint32_t *)place, number);
+        text = number;
+        break;
+    case OPTION_BOOL:
+        text = *(const bool *)place ? "true" : "false";
+        break;
+    case OPTION_TEXT:
+        text = *(char *const *)place;
+        break;
+    case OPTION_CHOICE:
+        text = row->info.value;
+        for (unsigned i = *(const unsigned *)place; i > 0; i--) {
+            text += strcspn(text, "|") + 1;
+        }
+        (void)fprintf(out, "%.*s", (int)strcspn(text, "|"), text);
+        return;
+    case OPTION_NAMES:
+    case OPTION_CERTIFICATES:
+    case OPTION_KEYS:
+    case OPTION_NAMESPACES:
+        ASSERT(false);
+    }
+    if (!text) {
+        text = "unset";
+    }
+    (void)fprintf(out, "%s", text[0] ? text : "\"\"");
+}
+
+int option_value_set(void *place, const struct option_row *row, const char *value, char *message,
+                     size_t message_size)
 {
     switch (row->kind) {
     case OPTION_NUMBER:
     case OPTION_SIZE:
     case OPTION_DURATION_MS:
     case OPTION_DURATION_S:
-        return set_number(options, row, value, message, message_size);
+        return set_number(place, row, value, message, message_size);
     case OPTION_BOOL:
-        return set_bool(options, row, value, message, message_size);
+        return set_bool(place, value, message, message_size);
     case OPTION_TEXT:
-        return set_text(options, row, value, message, message_size);
-    case OPTION_LOG_FORMAT:
-    case OPTION_LOG_LEVEL:
-        return set_choice(options, row, value, message, message_size);
+        return set_text(place, row, value, message, message_size);
+    case OPTION_CHOICE:
+        return set_choice(place, row, value, message, message_size);
     case OPTION_NAMES:
     case OPTION_CERTIFICATES:
     case OPTION_KEYS:
+    case OPTION_NAMESPACES:
         break;
     }
     ASSERT(false); /* lists are set by entries */
@@ -291,6 +321,7 @@ int option_entry_add(struct options *options, const struct option_row *row,
 {
     struct option_list list = option_list_of(options, row);
     uint32_t first = *list.count * list.text_count;
+    struct namespace made = {0};
 
     if (*list.count == list.count_max) {
         return fail(message, message_size, "more than %u entries", list.count_max);
@@ -305,9 +336,17 @@ int option_entry_add(struct options *options, const struct option_row *row,
             return fail(message, message_size, "an entry without %s", list.names[i]);
         }
     }
+    if (row->kind == OPTION_NAMESPACES &&
+        option_namespace_make(&options->namespaces, texts, &made, message, message_size) != 0) {
+        return -1;
+    }
     for (uint32_t i = 0; i < list.text_count; i++) {
         list.texts[first + i] = texts[i] ? strdup(texts[i]) : NULL;
         ASSERT(!texts[i] || list.texts[first + i]);
+    }
+    if (row->kind == OPTION_NAMESPACES) {
+        made.name = list.texts[first];
+        options->namespaces.entries[*list.count] = made;
     }
     *list.count += 1;
     return 0;
@@ -322,6 +361,32 @@ static char *cut(char *text, char separator)
         *found++ = 0;
     }
     return found;
+}
+
+/* A namespace: NAME, then :KEY=VALUE for what is not the default. */
+static int add_flag_namespace(struct options *options, const struct option_row *row, char *entry,
+                              char *message, size_t message_size)
+{
+    struct option_list list = option_list_of(options, row);
+    const char *texts[OPTION_TEXTS_MAX] = {entry};
+    char *next = cut(entry, ':');
+
+    while (next) {
+        char *key = next;
+        next = cut(key, ':');
+        char *value = cut(key, '=');
+        uint32_t i = 1;
+
+        while (i < list.text_count && strcmp(key, list.names[i]) != 0) {
+            i++;
+        }
+        if (i == list.text_count || !value) {
+            return fail(message, message_size, "\"%s\" is not KEY=VALUE with a key of a namespace",
+                        key);
+        }
+        texts[i] = value;
+    }
+    return option_entry_add(options, row, texts, message, message_size);
 }
 
 /* One entry as flags have it: NAME, or CHAIN:KEY, or [KID=]ALGORITHM:PATH or PATH. */
@@ -357,7 +422,9 @@ int option_list_add(struct options *options, const struct option_row *row, const
     ASSERT(copy);
     for (char *entry = copy; entry && result == 0;) {
         char *next = cut(entry, ',');
-        result = add_flag_entry(options, row, entry, message, message_size);
+        result = row->kind == OPTION_NAMESPACES
+                     ? add_flag_namespace(options, row, entry, message, message_size)
+                     : add_flag_entry(options, row, entry, message, message_size);
         entry = next;
     }
     free(copy);

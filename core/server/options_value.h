@@ -8,10 +8,13 @@
 
 #define OPTION_VALUE_TEXT_MAX 64
 
-/* Sets a field that is no list. 0, or -1 with a message that says what is wrong and what is
- * allowed. */
-MUST_CHECK int option_value_set(struct options *options, const struct option_row *row,
-                                const char *value, char *message, size_t message_size);
+/* Sets a field that is no list; place is where the row puts it. 0, or -1 with a message that says
+ * what is wrong and what is allowed. */
+MUST_CHECK int option_value_set(void *place, const struct option_row *row, const char *value,
+                                char *message, size_t message_size);
+
+/* Writes a field that is no list: "64KB", "true", "unset". */
+void option_value_print(const void *place, const struct option_row *row, FILE *out);
 
 /* Appends an entry of text_count texts (NULL: left out) to a list; they are copied. Returns
  * likewise. */

@@ -566,6 +566,7 @@ int serve_check(const struct arguments *arguments)
     int result = check_shared(service, &arguments->options);
     if (result == 0) {
         budget_print(&service->budget, &arguments->options, stdout);
+        options_describe_namespaces(&arguments->options, stdout);
         (void)printf("%s: ok\n", arguments->options_path ? arguments->options_path : "dev mode");
     }
     close_shared(service);

@@ -14,7 +14,9 @@ struct wanted {
     const char *options_path;
     const char *state_directory;
     const char *subject;
-    char *channels; /* "a,b" */
+    char *channels;  /* "a,b" */
+    char *subscribe; /* likewise */
+    char *publish;
     uint32_t lifetime_s;
     uint32_t count;
 };
@@ -67,6 +69,12 @@ static error_t gather(int key, char *value, struct argp_state *argp)
     case 'c':
         wanted->channels = value;
         return 0;
+    case 'S':
+        wanted->subscribe = value;
+        return 0;
+    case 'P':
+        wanted->publish = value;
+        return 0;
     case 't':
         wanted->lifetime_s = parse_lifetime(value);
         if (wanted->lifetime_s == 0) {
@@ -107,16 +115,23 @@ static int print_tokens(const struct options *options, const struct wanted *want
     struct token_key_options keys[OPTIONS_KEYS_MAX];
     struct token_options token_options;
     const char *channels[CHANNELS_MAX];
+    const char *subscribe[CHANNELS_MAX];
+    const char *publish[CHANNELS_MAX];
     char subject[TOKEN_SUBJECT_MAX + 16];
     char message[512];
     struct token_request request = {.subject = subject,
                                     .channels = channels,
                                     .channel_count = split(wanted->channels, channels),
+                                    .subscribe = subscribe,
+                                    .subscribe_count = split(wanted->subscribe, subscribe),
+                                    .publish = publish,
+                                    .publish_count = split(wanted->publish, publish),
                                     .now_s = (double)time(NULL),
                                     .lifetime_s = wanted->lifetime_s};
 
-    if (request.channel_count > CHANNELS_MAX) {
-        (void)fprintf(stderr, "limpet token: more than %d channels\n", CHANNELS_MAX);
+    if (request.channel_count > CHANNELS_MAX || request.subscribe_count > CHANNELS_MAX ||
+        request.publish_count > CHANNELS_MAX) {
+        (void)fprintf(stderr, "limpet token: more than %d channels in a list\n", CHANNELS_MAX);
         return 1;
     }
     arguments_token_options(options, keys, &token_options);
@@ -165,6 +180,8 @@ int token_command(int argc, char **argv)
         {"state", 'd', "DIR", 0, "Take the key from this state folder (dev mode)", 0},
         {"sub", 's', "NAME", 0, "The user (claim sub)", 0},
         {"channels", 'c', "A,B", 0, "Channels to subscribe to (claim channels)", 0},
+        {"subscribe", 'S', "A,B*", 0, "Channels it may ask for (claim subscribe)", 0},
+        {"publish", 'P', "A,B*", 0, "Channels it may publish to (claim publish)", 0},
         {"ttl", 't', "TIME", 0, "Life: 90s, 15m, 1h (default), 7d", 0},
         {"count", 'n', "N", 0, "Make N tokens, for NAME-1 to NAME-N", 0},
         {0}};

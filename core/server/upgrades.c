@@ -5,6 +5,7 @@
 #include "server/messages.h"
 #include "server/opening.h"
 #include "server/outbound.h"
+#include "server/permissions.h"
 #include "server/shard.h"
 
 #define PROBE_INTERVAL_MS 60000
@@ -69,14 +70,14 @@ static enum tally_outcome count_user(struct shard *shard, struct conn *conn,
     return outcome;
 }
 
-static bool subscribe(struct shard *shard, uint32_t number, const struct token_claims *claims)
+static bool subscribe(struct shard *shard, uint32_t number, const struct name_list *list)
 {
-    const char *name = claims->channels;
+    const char *name = list->names;
 
-    for (uint32_t i = 0; i < claims->channel_count; i++) {
+    for (uint32_t i = 0; i < list->count; i++) {
         struct slice channel = slice_text(name);
         enum channel_outcome outcome = channel_subscribe(shard->channels, channel, number);
-        ASSERT(outcome != CHANNEL_BAD_NAME); /* token_check bounds the names */
+        ASSERT(outcome != CHANNEL_BAD_NAME); /* who read them bounds the names */
         if (outcome == CHANNEL_FULL) {
             return false;
         }
@@ -99,6 +100,9 @@ static void open_conn(struct shard *shard, uint32_t number, struct upgrade *upgr
         return; /* no memory for the answer: killed */
     }
     conn->state = CONN_OPEN;
+    if (permissions_may_publish(shard, number, claims)) {
+        conn->flags |= CONN_MAY_PUBLISH;
+    }
     deadlines_opened(shard, number, claims->expires_s);
     if (user == TALLY_LIMIT) {
         /* A browser's page sees a close code, but not the status of a refused upgrade. */
@@ -107,16 +111,12 @@ static void open_conn(struct shard *shard, uint32_t number, struct upgrade *upgr
     }
 }
 
-/* A good request and a good token: is there room? */
+/* A good request and a good token, and channels that are allowed: is there room? */
 static void admit(struct shard *shard, uint32_t number, struct upgrade *upgrade,
-                  const struct token_claims *claims)
+                  const struct token_claims *claims, const struct name_list *wanted)
 {
     struct conn *conn = conn_at(shard, number);
 
-    if (shard->stopping) {
-        refuse(shard, number, upgrade, UPGRADE_STOPPING);
-        return;
-    }
     if (!shard_count_open(shard, true)) {
         counter_add(&shard->counts.refused[REFUSED_CONNECTIONS], 1);
         refuse(shard, number, upgrade, UPGRADE_FULL);
@@ -124,12 +124,51 @@ static void admit(struct shard *shard, uint32_t number, struct upgrade *upgrade,
     }
     conn->flags |= CONN_COUNTED;
     enum tally_outcome user = count_user(shard, conn, claims);
-    if (user == TALLY_FULL || !subscribe(shard, number, claims)) {
+    if (user == TALLY_FULL || !subscribe(shard, number, &claims->channels) ||
+        !subscribe(shard, number, wanted)) {
         counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
         refuse(shard, number, upgrade, UPGRADE_FULL);
         return;
     }
     open_conn(shard, number, upgrade, claims, user);
+}
+
+static void log_refused_channel(struct shard *shard, const struct conn *conn,
+                                const struct token_claims *claims, struct slice channel)
+{
+    char peer[ADDRESS_TEXT_SIZE];
+    uint64_t suppressed;
+
+    if (!may_log(shard, UPGRADE_CHANNEL_REFUSED, &suppressed)) {
+        return;
+    }
+    address_format(&opening_of(shard, conn)->peer, peer);
+    LOG(LOG_INFO, "upgrade refused: neither token nor namespace allows the channel",
+        log_text("reason", upgrade_reason_name(UPGRADE_CHANNEL_REFUSED)),
+        log_slice("channel", channel), log_text("peer", peer), log_text("subject", claims->subject),
+        log_number("suppressed", (int64_t)suppressed));
+}
+
+/* A good request and a good token: may it have the channels that it asks for? */
+static void permit(struct shard *shard, uint32_t number, struct upgrade *upgrade,
+                   const struct token_claims *claims)
+{
+    struct wanted_channels wanted;
+
+    if (shard->stopping) {
+        refuse(shard, number, upgrade, UPGRADE_STOPPING);
+        return;
+    }
+    enum upgrade_reason reason = permissions_read(shard, upgrade->query, claims, &wanted);
+    if (reason == UPGRADE_OK) {
+        admit(shard, number, upgrade, claims, &wanted.names);
+    } else {
+        if (reason == UPGRADE_CHANNEL_REFUSED) {
+            log_refused_channel(shard, conn_at(shard, number), claims, wanted.refused);
+        }
+        refuse(shard, number, upgrade, reason);
+    }
+    permissions_end(shard, &wanted);
 }
 
 /* The request is whole and well-formed. */
@@ -138,7 +177,7 @@ static void decide(struct shard *shard, uint32_t number, struct upgrade *upgrade
     struct token_claims claims = {0};
 
     if (!shard->server->token_keys) {
-        admit(shard, number, upgrade, &claims);
+        permit(shard, number, upgrade, &claims);
         return;
     }
     double now_s = (double)ring_unix_ms(shard->ring) / 1000;
@@ -154,7 +193,7 @@ static void decide(struct shard *shard, uint32_t number, struct upgrade *upgrade
                     &claims);
         refuse(shard, number, upgrade, UPGRADE_TOKEN_REFUSED);
     } else {
-        admit(shard, number, upgrade, &claims);
+        permit(shard, number, upgrade, &claims);
         token_claims_free(&claims);
     }
 }

@@ -4,12 +4,16 @@
  * A channel's namespace is the text before its first ':'; channels without one belong to "". A
  * channel whose namespace is not configured follows the built-in rules: subscribe by claim, publish
  * by plain.publish_channel alone, no history, no presence, slow consumers are closed.
+ *
+ * A name that ends in '*' is a pattern, in tokens and in what clients ask for: it stands for every
+ * channel that begins with the rest.
  */
 #pragma once
 
 #include "base/bytes.h"
 
-#define NAMESPACES_MAX 64
+#define NAMESPACES_MAX          64
+#define NAMESPACE_NAME_SIZE_MAX 64 /* bytes */
 
 enum namespace_action {
     NAMESPACE_SUBSCRIBE,
@@ -22,8 +26,8 @@ enum namespace_action {
 enum namespace_who {
     WHO_NOBODY,
     WHO_CLAIM,      /* whose token names the channel, or a pattern of it, for this action */
-    WHO_SUBSCRIBER, /* whoever is subscribed (never for NAMESPACE_SUBSCRIBE) */
     WHO_CLIENT,     /* everyone who is connected */
+    WHO_SUBSCRIBER, /* whoever is subscribed (never for NAMESPACE_SUBSCRIBE) */
 };
 
 enum slow_policy {
@@ -38,9 +42,10 @@ enum frame_choice {
     FRAME_BINARY,
 };
 
+/* clang-format off: it takes the word for that of C++. */
 struct namespace
 {
-    const char *name;
+    const char *name; /* NULL: the built-in rules */
     enum namespace_who who[NAMESPACE_ACTIONS];
     bool has_presence;
     uint32_t history_size; /* publications a channel; 0: no history */
@@ -48,6 +53,7 @@ struct namespace
     enum slow_policy slow;
     enum frame_choice frame;
 };
+/* clang-format on */
 
 struct namespaces {
     struct namespace entries[NAMESPACES_MAX];
@@ -58,16 +64,25 @@ struct namespaces {
 MUST_CHECK const struct namespace *namespace_of(const struct namespaces *namespaces,
                                                 struct slice channel);
 
-/* Names as tokens carry them: zero-terminated, one after the other; a trailing '*' stands for any
- * rest. */
+/* Names as tokens carry them: zero-terminated, one after the other; some may be patterns. */
 struct name_list {
-    const char *names;
+    const char *names; /* NULL or unused when count is 0 */
     uint32_t count;
 };
 
+/* One of them is the channel, or a pattern that it matches. */
 MUST_CHECK bool name_list_matches(const struct name_list *list, struct slice channel);
 
-/* claim: the token's list for this action. */
-MUST_CHECK bool namespace_allows(const struct namespace *space, enum namespace_action action,
+/*
+ * Whether the rules allow the action. claim: the token's list for it; is_subscribed: to the
+ * channel. The channel may be a pattern; one that ends before the first ':' reaches into every
+ * namespace that begins like it, configured or not: then the claim is needed, and none of them may
+ * be closed to everybody.
+ */
+MUST_CHECK bool namespace_allows(const struct namespaces *namespaces, enum namespace_action action,
                                  const struct name_list *claim, struct slice channel,
                                  bool is_subscribed);
+
+/* What a channel's name, or a pattern, may be: 1 to size_max bytes of UTF-8 without control
+ * characters (C0, DEL, C1). */
+MUST_CHECK bool channel_name_is_valid(struct slice name, size_t size_max);

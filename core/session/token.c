@@ -273,34 +273,28 @@ static enum token_outcome read_subject(const json_t *payload, struct token_claim
     return TOKEN_GOOD;
 }
 
-/* C0, DEL and C1 (U+0080 to U+009F). The text is UTF-8: Jansson takes nothing else. */
-static bool has_control_character(const char *text)
-{
-    for (; *text; text++) {
-        uint8_t byte = (uint8_t)text[0];
-        uint8_t next = (uint8_t)text[1];
-
-        if (byte < 0x20 || byte == 0x7f || (byte == 0xc2 && next < 0xa0)) {
-            return true;
-        }
-    }
-    return false;
-}
+/* The lists of names, each under its claim. */
+#define LISTS (1 + NAMESPACE_ACTIONS)
+static const char *const list_names[LISTS] = {
+    "channels", [1 + NAMESPACE_SUBSCRIBE] = "subscribe", [1 + NAMESPACE_PUBLISH] = "publish",
+    [1 + NAMESPACE_PRESENCE] = "presence", [1 + NAMESPACE_HISTORY] = "history"};
 
 /* Puts every name once into seen, in order; returns the size of all, or -1. */
-static int64_t collect_channels(const struct token_keys *keys, const json_t *list, json_t *seen)
+static int64_t collect_names(const struct token_keys *keys, const json_t *list, json_t *seen)
 {
     int64_t size = 0;
     const json_t *entry;
     size_t i;
 
+    if (!json_is_array(list) || json_array_size(list) > keys->channels_max) {
+        return -1;
+    }
     json_array_foreach(list, i, entry)
     {
         const char *name = json_string_value(entry);
         size_t name_size = json_string_length(entry);
 
-        if (!name || name_size == 0 || name_size > keys->channel_size_max ||
-            has_control_character(name)) {
+        if (!name || !channel_name_is_valid(slice_from(name, name_size), keys->channel_size_max)) {
             return -1;
         }
         if (json_object_get(seen, name)) {
@@ -314,50 +308,66 @@ static int64_t collect_channels(const struct token_keys *keys, const json_t *lis
     return size;
 }
 
-static bool copy_channels(json_t *seen, size_t size, struct token_claims *claims)
+/* Appends the names to out, which has room; returns the end. */
+static char *copy_names(json_t *seen, char *out, struct name_list *list)
 {
-    size_t used = 0;
     const char *name;
     json_t *value;
 
-    if (size == 0) {
-        return true;
-    }
-    claims->channels = malloc(size);
-    if (!claims->channels) {
-        return false;
-    }
+    list->names = json_object_size(seen) > 0 ? out : NULL;
     json_object_foreach(seen, name, value)
     {
         size_t name_size = strlen(name) + 1;
 
-        ASSERT(used + name_size <= size);
-        memcpy(claims->channels + used, name, name_size);
-        used += name_size;
-        claims->channel_count++;
+        memcpy(out, name, name_size);
+        out += name_size;
+        list->count++;
     }
-    ASSERT(used == size);
+    return out;
+}
+
+static bool copy_lists(json_t *const seen[LISTS], size_t size, struct token_claims *claims)
+{
+    char *out;
+
+    if (size == 0) {
+        return true;
+    }
+    claims->names = malloc(size);
+    if (!claims->names) {
+        return false;
+    }
+    out = claims->names;
+    for (size_t i = 0; i < LISTS; i++) {
+        if (seen[i]) {
+            out = copy_names(seen[i], out, i == 0 ? &claims->channels : &claims->allowed[i - 1]);
+        }
+    }
+    ASSERT(out == claims->names + size);
     return true;
 }
 
-static enum token_outcome read_channels(const struct token_keys *keys, const json_t *payload,
-                                        struct token_claims *claims)
+static enum token_outcome read_lists(const struct token_keys *keys, const json_t *payload,
+                                     struct token_claims *claims)
 {
-    const json_t *list = json_object_get(payload, "channels");
-    json_t *seen;
-    int64_t size;
-    bool good;
+    json_t *seen[LISTS] = {NULL};
+    size_t size = 0;
+    bool good = true;
 
-    if (!list) {
-        return TOKEN_GOOD;
+    for (size_t i = 0; i < LISTS && good; i++) {
+        const json_t *list = json_object_get(payload, list_names[i]);
+
+        if (list) {
+            seen[i] = json_object();
+            int64_t list_size = seen[i] ? collect_names(keys, list, seen[i]) : -1;
+            good = list_size >= 0;
+            size += good ? (size_t)list_size : 0;
+        }
     }
-    if (!json_is_array(list) || json_array_size(list) > keys->channels_max) {
-        return TOKEN_BAD_CLAIM;
+    good = good && copy_lists(seen, size, claims);
+    for (size_t i = 0; i < LISTS; i++) {
+        json_decref(seen[i]);
     }
-    seen = json_object();
-    size = seen ? collect_channels(keys, list, seen) : -1;
-    good = size >= 0 && copy_channels(seen, (size_t)size, claims);
-    json_decref(seen);
     return good ? TOKEN_GOOD : TOKEN_BAD_CLAIM;
 }
 
@@ -377,7 +387,7 @@ static enum token_outcome check_claims(const struct token_keys *keys, const json
         outcome = check_audience(keys, payload);
     }
     if (outcome == TOKEN_GOOD) {
-        outcome = read_channels(keys, payload, claims);
+        outcome = read_lists(keys, payload, claims);
     }
     return outcome;
 }
@@ -436,6 +446,6 @@ enum token_outcome token_check(const struct token_keys *keys, struct slice token
 
 void token_claims_free(struct token_claims *claims)
 {
-    free(claims->channels);
+    free(claims->names);
     *claims = (struct token_claims){0};
 }

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "base/bytes.h"
+#include "session/namespace.h"
 
 enum token_outcome {
     TOKEN_GOOD,
@@ -21,7 +21,7 @@ enum token_outcome {
     TOKEN_NO_EXPIRY, /* exp missing although it is required */
     TOKEN_WRONG_ISSUER,
     TOKEN_WRONG_AUDIENCE,
-    TOKEN_BAD_CLAIM, /* a claim of the wrong type; sub or a channel too long; too many channels */
+    TOKEN_BAD_CLAIM, /* a claim of the wrong type; sub or a name too long; too many names */
     TOKEN_OUTCOMES
 };
 
@@ -42,7 +42,7 @@ struct token_options {
     uint32_t leeway_s;
     bool require_expiry;
     uint32_t token_size_max;   /* bytes */
-    uint32_t channels_max;     /* per token */
+    uint32_t channels_max;     /* names in one list of a token */
     uint32_t channel_size_max; /* bytes of a channel's name */
 };
 
@@ -55,13 +55,15 @@ MUST_CHECK struct token_keys *token_keys_open(const struct token_options *option
                                               size_t message_size);
 void token_keys_close(struct token_keys *keys);
 
+/* Claims "channels", "subscribe", "publish", "presence", "history": names and patterns. */
 struct token_claims {
     char subject[TOKEN_SUBJECT_MAX + 1]; /* "" when absent */
     uint32_t subject_size;
-    double expires_s;    /* Unix time, up to year 9999; 0: never */
-    double not_before_s; /* 0: none */
-    char *channels;      /* names, each zero-terminated, one after the other; owned, may be NULL */
-    uint32_t channel_count;
+    double expires_s;                            /* Unix time, up to year 9999; 0: never */
+    double not_before_s;                         /* 0: none */
+    struct name_list channels;                   /* subscribed at connect */
+    struct name_list allowed[NAMESPACE_ACTIONS]; /* what the client may ask for */
+    char *names;                                 /* owned; the lists' memory; may be NULL */
 };
 
 /* now_s: Unix time. The caller frees good claims with token_claims_free. Also sets subject,
@@ -74,6 +76,10 @@ struct token_request {
     const char *subject; /* NULL: none */
     const char *const *channels;
     size_t channel_count;
+    const char *const *subscribe;
+    size_t subscribe_count;
+    const char *const *publish;
+    size_t publish_count;
     double now_s;        /* Unix time */
     uint32_t lifetime_s; /* 0: no exp */
 };

@@ -20,17 +20,22 @@ static bool set(json_t *object, const char *name, json_t *value)
     return json_object_set_new(object, name, value) == 0;
 }
 
-static json_t *make_channels(const struct token_request *request)
+/* False likewise. A list of nothing is left out. */
+static bool set_names(json_t *object, const char *claim, const char *const *names, size_t count)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < request->channel_count; i++) {
-        if (json_array_append_new(list, json_string(request->channels[i])) != 0) {
+    for (size_t i = 0; i < count; i++) {
+        if (json_array_append_new(list, json_string(names[i])) != 0) {
             json_decref(list);
-            return NULL;
+            return false;
         }
     }
-    return list;
+    if (count == 0) {
+        json_decref(list);
+        return true;
+    }
+    return set(object, claim, list);
 }
 
 /* The claims as JSON text (free()), or NULL. */
@@ -47,9 +52,9 @@ static char *make_payload(const struct token_keys *keys, const struct token_requ
     if (request->subject) {
         good = set(claims, "sub", json_string(request->subject)) && good;
     }
-    if (request->channel_count > 0) {
-        good = set(claims, "channels", make_channels(request)) && good;
-    }
+    good = set_names(claims, "channels", request->channels, request->channel_count) && good;
+    good = set_names(claims, "subscribe", request->subscribe, request->subscribe_count) && good;
+    good = set_names(claims, "publish", request->publish, request->publish_count) && good;
     /* What the server will look for, so that the token is good there. */
     if (keys->issuer) {
         good = set(claims, "iss", json_string(keys->issuer)) && good;

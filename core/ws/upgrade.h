@@ -29,9 +29,11 @@ enum upgrade_reason {
     UPGRADE_NO_TOKEN,       /* 401 */
     UPGRADE_TOKEN_REFUSED,  /* 401: session/token says why, to the log only */
     UPGRADE_ORIGIN_REFUSED, /* 403 */
-    UPGRADE_WRONG_PATH,     /* 404 */
-    UPGRADE_WRONG_METHOD,   /* 405, Allow: GET */
-    UPGRADE_BODY_TOO_LARGE, /* 413: Content-Length over request_size_max */
+    UPGRADE_BAD_CHANNELS,   /* 400: the channels of the query are no names, or too many */
+    UPGRADE_CHANNEL_REFUSED, /* 403: one of them is not allowed */
+    UPGRADE_WRONG_PATH,      /* 404 */
+    UPGRADE_WRONG_METHOD,    /* 405, Allow: GET */
+    UPGRADE_BODY_TOO_LARGE,  /* 413: Content-Length over request_size_max */
     UPGRADE_NOT_UPGRADE,   /* 426: Connection or Upgrade does not ask for websocket; also plain GET,
                               and any HTTP version but 1.1 */
     UPGRADE_WRONG_VERSION, /* 426: Sec-WebSocket-Version is not 13, missing, or there twice */

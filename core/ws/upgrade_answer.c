@@ -22,6 +22,11 @@ static const struct {
     [UPGRADE_NO_TOKEN] = {401, "no_token", "A token is needed, as in: Authorization: Bearer TOKEN"},
     [UPGRADE_TOKEN_REFUSED] = {401, "token_refused", "The token was not accepted."},
     [UPGRADE_ORIGIN_REFUSED] = {403, "origin_refused", "Pages of this origin may not connect."},
+    [UPGRADE_BAD_CHANNELS] = {400, "bad_channels",
+                              "The channels of the query are too many, or not names of the "
+                              "allowed size in percent-encoded UTF-8."},
+    [UPGRADE_CHANNEL_REFUSED] = {403, "channel_refused",
+                                 "The token does not allow one of the channels of the query."},
     [UPGRADE_WRONG_PATH] = {404, "wrong_path", "There is no WebSocket at this path."},
     [UPGRADE_WRONG_METHOD] = {405, "wrong_method", "A WebSocket upgrade is a GET request."},
     [UPGRADE_BODY_TOO_LARGE] = {413, "body_too_large",

@@ -53,22 +53,31 @@ static size_t sign(char *token, size_t size)
     return size + 1 + base64url_encode(slice_from(signature, 32), token + size + 1);
 }
 
+static void check_list(const struct name_list *list)
+{
+    const char *name = list->names;
+
+    require(list->count <= CHANNELS_MAX);
+    require((list->names == NULL) == (list->count == 0));
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct slice text = slice_text(name);
+
+        require(channel_name_is_valid(text, CHANNEL_SIZE_MAX));
+        require(name_list_matches(list, text));
+        name += text.size + 1;
+    }
+}
+
 static void check_claims(const struct token_claims *claims)
 {
-    const char *name = claims->channels;
-
     require(claims->subject_size <= TOKEN_SUBJECT_MAX);
     require(strlen(claims->subject) == claims->subject_size);
     require(claims->expires_s >= 0 && claims->not_before_s >= 0);
     require(claims->expires_s == 0 || claims->expires_s > NOW - 5);
     require(claims->not_before_s <= NOW + 5);
-    require(claims->channel_count <= CHANNELS_MAX);
-    require((claims->channels == NULL) == (claims->channel_count == 0));
-    for (uint32_t i = 0; i < claims->channel_count; i++) {
-        size_t size = strlen(name);
-
-        require(size > 0 && size <= CHANNEL_SIZE_MAX);
-        name += size + 1;
+    check_list(&claims->channels);
+    for (size_t i = 0; i < NAMESPACE_ACTIONS; i++) {
+        check_list(&claims->allowed[i]);
     }
 }
 
@@ -95,12 +104,12 @@ static void check(const struct token_keys *keys, struct slice token)
 
     require(token_outcome_name(outcome)[0] != 0);
     require(outcome == token_check(keys, token, NOW, &again));
-    require(claims.channel_count == again.channel_count);
+    require(claims.channels.count == again.channels.count);
     if (outcome == TOKEN_GOOD) {
         check_claims(&claims);
         check_signature(token);
     } else {
-        require(claims.channels == NULL && claims.channel_count == 0);
+        require(claims.names == NULL && claims.channels.count == 0);
     }
     token_claims_free(&claims);
     token_claims_free(&again);

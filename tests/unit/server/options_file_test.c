@@ -161,7 +161,7 @@ static void unknown_names(void **state)
                     ":1: x: there is no such option; allowed: listen, shards, "
                     "listen_backlog, tcp_user_timeout, socket_receive_size, "
                     "socket_send_size, tls, upgrade, token, limits, heartbeat, deadlines, "
-                    "plain, admin, log\n");
+                    "plain, namespaces, admin, log\n");
     expect_messages("heartbeat.ping_interval: 3s\n",
                     ":1: heartbeat.ping_interval: write it in its section: heartbeat: and the rest "
                     "below it\n");
@@ -211,6 +211,83 @@ static void wrong_values(void **state)
     expect_messages("token:\n  keys:\n    - path: [a]\n", ":3: token.keys: path is not a text\n");
     expect_messages("token:\n  keys:\n    - path: \"\"\n",
                     ":3: token.keys: \"\" is not allowed; allowed: text that is not empty\n");
+}
+
+static void namespaces_in_full(void **state)
+{
+    struct options options;
+
+    (void)state;
+    expect_good(&options, "namespaces:\n"
+                          "  - name: chat\n"
+                          "    subscribe: client\n"
+                          "    publish: subscriber\n"
+                          "    see_presence: nobody\n"
+                          "    see_history: client\n"
+                          "    presence: true\n"
+                          "    history_size: 100\n"
+                          "    history_age: 10m\n"
+                          "    slow: keep_latest\n"
+                          "    frame: binary\n"
+                          "  - {name: \"\"}\n");
+    assert_int_equal(options.namespaces.count, 2);
+    const struct namespace *chat = &options.namespaces.entries[0];
+    assert_string_equal(chat->name, "chat");
+    assert_int_equal(chat->who[NAMESPACE_SUBSCRIBE], WHO_CLIENT);
+    assert_int_equal(chat->who[NAMESPACE_PUBLISH], WHO_SUBSCRIBER);
+    assert_int_equal(chat->who[NAMESPACE_PRESENCE], WHO_NOBODY);
+    assert_int_equal(chat->who[NAMESPACE_HISTORY], WHO_CLIENT);
+    assert_true(chat->has_presence);
+    assert_int_equal(chat->history_size, 100);
+    assert_int_equal(chat->history_age_s, 600);
+    assert_int_equal(chat->slow, SLOW_KEEP_LATEST);
+    assert_int_equal(chat->frame, FRAME_BINARY);
+    const struct namespace *others = &options.namespaces.entries[1];
+    assert_string_equal(others->name, "");
+    for (int i = 0; i < NAMESPACE_ACTIONS; i++) {
+        assert_int_equal(others->who[i], WHO_CLAIM);
+    }
+    assert_false(others->has_presence);
+    assert_int_equal(others->history_size, 0);
+    assert_int_equal(others->history_age_s, 3600);
+    assert_int_equal(others->slow, SLOW_CLOSE);
+    assert_int_equal(others->frame, FRAME_AUTO);
+    options_free(&options);
+}
+
+static void namespaces_that_are_wrong(void **state)
+{
+    (void)state;
+    expect_messages("namespaces:\n  - subscribe: claim\n",
+                    ":2: namespaces: an entry without name\n");
+    expect_messages("namespaces:\n  - name: a\n    who: b\n",
+                    ":3: namespaces: an entry has no \"who\"; allowed: name, subscribe, publish, "
+                    "see_presence, see_history, presence, history_size, history_age, slow, "
+                    "frame\n");
+    expect_messages("namespaces:\n  - name: a:b\n  - name: a\n  - name: a\n",
+                    ":2: namespaces: name: \"a:b\" is not allowed; allowed: letters, digits, - . "
+                    "and _, at most 64, or \"\" for channels without a colon\n"
+                    ":4: namespaces: name: \"a\" is there already; allowed: each once\n");
+    expect_messages("namespaces:\n  - {name: a, subscribe: subscriber}\n",
+                    ":2: namespaces: subscribe: \"subscriber\" is not allowed; allowed: "
+                    "nobody|claim|client\n");
+    expect_messages("namespaces:\n  - {name: a, publish: all}\n",
+                    ":2: namespaces: publish: \"all\" is not allowed; allowed: "
+                    "nobody|claim|client|subscriber\n");
+    expect_messages("namespaces:\n  - {name: a, presence: 1}\n",
+                    ":2: namespaces: presence: \"1\" is not allowed; allowed: true or false\n");
+    expect_messages("namespaces:\n  - {name: a, history_size: 100001}\n",
+                    ":2: namespaces: history_size: 100001 is out of range; allowed: 0, or 1 to "
+                    "100000\n");
+    expect_messages("namespaces:\n  - {name: a, history_age: 1500ms}\n",
+                    ":2: namespaces: history_age: 1500ms: whole seconds are allowed only\n");
+    expect_messages("namespaces:\n  - {name: a, slow: drop}\n",
+                    ":2: namespaces: slow: \"drop\" is not allowed; allowed: "
+                    "close|drop_oldest|keep_latest\n");
+    expect_messages("namespaces:\n  - {name: a, frame: \"\"}\n",
+                    ":2: namespaces: frame: \"\" is not allowed; allowed: auto|text|binary\n");
+    expect_messages("namespaces: a\n",
+                    ":1: namespaces: not a list; allowed: lines that begin with \"- \"\n");
 }
 
 static void files_that_are_not_yaml(void **state)
@@ -288,6 +365,8 @@ int main(void)
         cmocka_unit_test(empty_files_are_all_defaults),
         cmocka_unit_test(unknown_names),
         cmocka_unit_test(wrong_values),
+        cmocka_unit_test(namespaces_in_full),
+        cmocka_unit_test(namespaces_that_are_wrong),
         cmocka_unit_test(files_that_are_not_yaml),
         cmocka_unit_test(many_problems_are_cut),
         cmocka_unit_test(files_that_cannot_be_read),

@@ -271,6 +271,79 @@ static void lists_as_flags(void **state)
     options_free(&options);
 }
 
+static void namespaces_as_flags(void **state)
+{
+    struct options options;
+    char many[65 * 4 + 1] = "";
+    char name[65 + 1];
+
+    (void)state;
+    options_init(&options);
+    expect_set(&options, "namespaces",
+               "a,:publish=client,b.c-d_E:history_size=5:history_age=2d:slow=drop_oldest");
+    assert_int_equal(options.namespaces.count, 3);
+    assert_string_equal(options.namespaces.entries[0].name, "a");
+    assert_string_equal(options.namespaces.entries[1].name, "");
+    assert_int_equal(options.namespaces.entries[1].who[NAMESPACE_PUBLISH], WHO_CLIENT);
+    assert_int_equal(options.namespaces.entries[2].history_size, 5);
+    assert_int_equal(options.namespaces.entries[2].history_age_s, 2 * 86400);
+    assert_int_equal(options.namespaces.entries[2].slow, SLOW_DROP_OLDEST);
+    expect_set(&options, "namespaces", "a"); /* replaces */
+    assert_int_equal(options.namespaces.count, 1);
+    expect_not_set(&options, "namespaces", "a:publish",
+                   "\"publish\" is not KEY=VALUE with a key of a namespace");
+    expect_not_set(&options, "namespaces", "a:name=b",
+                   "\"name\" is not KEY=VALUE with a key of a namespace");
+    expect_not_set(&options, "namespaces",
+                   "a:slow=", "slow: \"\" is not allowed; allowed: close|drop_oldest|keep_latest");
+    expect_not_set(&options, "namespaces", "a,b,a",
+                   "name: \"a\" is there already; allowed: each once");
+
+    memset(name, 'n', 64);
+    name[64] = 0;
+    expect_set(&options, "namespaces", name);
+    name[64] = 'n';
+    name[65] = 0;
+    char message[256];
+    assert_int_equal(options_set(&options, "namespaces", name, message, sizeof(message)), -1);
+    assert_non_null(strstr(message, "at most 64"));
+    for (size_t i = 0; i < 64; i++) {
+        (void)sprintf(many + strlen(many), "%sn%02zu", i ? "," : "", i);
+    }
+    expect_set(&options, "namespaces", many);
+    assert_int_equal(options.namespaces.count, 64);
+    expect_not_set(&options, "namespaces", strcat(many, ",n"), "more than 64 entries");
+    options_free(&options);
+}
+
+/* `limpet check` and `limpet options` show them. */
+static void namespaces_are_described(void **state)
+{
+    struct options options;
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    (void)state;
+    assert_non_null(out);
+    options_init(&options);
+    expect_set(&options, "namespaces", "a:history_age=90s:history_size=7,:frame=text");
+    options_describe_namespaces(&options, out);
+    assert_int_equal(fflush(out), 0);
+    assert_string_equal(text, "namespace a: subscribe=claim publish=claim see_presence=claim "
+                              "see_history=claim presence=false history_size=7 history_age=90s "
+                              "slow=close frame=auto\n"
+                              "namespace \"\": subscribe=claim publish=claim see_presence=claim "
+                              "see_history=claim presence=false history_size=0 history_age=1h "
+                              "slow=close frame=text\n");
+    options_describe(&options, out);
+    assert_int_equal(fclose(out), 0);
+    assert_non_null(strstr(text, "a:history_size=7:history_age=90s,:frame=text"));
+    assert_non_null(strstr(text, "namespaces: - see_history"));
+    free(text);
+    options_free(&options);
+}
+
 /* --- cross-checks ----------------------------------------------------------------------------- */
 
 /* Sets one more option of a good set; the line that validation says about it begins with name. */
@@ -301,6 +374,11 @@ static void expect_invalid(const char *name, const char *value, const char *line
 static void options_fit_each_other(void **state)
 {
     (void)state;
+    expect_invalid("plain.publish_channel", "news:a", NULL);
+    expect_invalid("plain.publish_channel", "news:*", "plain.publish_channel: a pattern");
+    expect_invalid("plain.channels_query", "token", NULL); /* as long as no token stands there */
+    expect_invalid("namespaces", "a:history_age=5m:history_size=1", NULL);
+    expect_invalid("namespaces", "a:history_age=5m", "namespaces: history_age without");
     expect_invalid("listen", "1,2,1", "listen: the same address twice");
     expect_invalid("admin.listen", "8443", "admin.listen: ");
     expect_invalid("token.keys", "/a", "token.keys: /a: no algorithm");
@@ -397,6 +475,8 @@ int main(void)
         cmocka_unit_test(values_out_of_range),
         cmocka_unit_test(texts_bools_and_choices),
         cmocka_unit_test(lists_as_flags),
+        cmocka_unit_test(namespaces_as_flags),
+        cmocka_unit_test(namespaces_are_described),
         cmocka_unit_test(options_fit_each_other),
         cmocka_unit_test(keys_and_certificates_are_needed),
         cmocka_unit_test(every_option_is_described),

@@ -141,7 +141,7 @@ static void expiry_may_be_required(void **state)
     keys = open_options(&options);
     assert_int_equal(token_check(keys, slice_text(token), NOW, &claims), TOKEN_GOOD);
     assert_true(claims.expires_s == 0);
-    assert_int_equal(claims.channel_count, 0);
+    assert_int_equal(claims.channels.count, 0);
     assert_string_equal(claims.subject, "");
     free(token);
     token_keys_close(keys);
@@ -294,15 +294,67 @@ static void channels_are_bounded_texts(void **state)
                        cases[i].channels);
         token = signer_sign(&hs256, payload);
         assert_int_equal(token_check(keys, slice_text(token), NOW, &claims), cases[i].outcome);
-        assert_int_equal(claims.channel_count, cases[i].count);
+        assert_int_equal(claims.channels.count, cases[i].count);
         if (cases[i].count == 0) {
-            assert_null(claims.channels);
+            assert_null(claims.channels.names);
         }
-        for (size_t j = 0; claims.channels && cases[i].names[j]; j++) {
-            assert_int_equal(claims.channels[j], cases[i].names[j] == ' ' ? 0 : cases[i].names[j]);
+        for (size_t j = 0; claims.channels.names && cases[i].names[j]; j++) {
+            assert_int_equal(claims.channels.names[j],
+                             cases[i].names[j] == ' ' ? 0 : cases[i].names[j]);
         }
         token_claims_free(&claims);
         free(token);
+    }
+    token_keys_close(keys);
+}
+
+/* Each under its claim, apart from the others. */
+static void lists_of_what_is_allowed(void **state)
+{
+    static const char *const claims_of[NAMESPACE_ACTIONS] = {
+        [NAMESPACE_SUBSCRIBE] = "subscribe",
+        [NAMESPACE_PUBLISH] = "publish",
+        [NAMESPACE_PRESENCE] = "presence",
+        [NAMESPACE_HISTORY] = "history",
+    };
+    static const char *const bad[] = {"\"a\"",
+                                      "true",
+                                      "{}",
+                                      "null",
+                                      "[1]",
+                                      "[\"\"]",
+                                      "[\"123456789\"]",
+                                      "[\"a\",\"b\",\"c\",\"d\",\"e\"]"};
+    struct token_keys *keys = open_hs256();
+    struct token_claims claims;
+    char payload[256];
+
+    (void)state;
+    char *token =
+        signer_sign(&hs256, "{" EXPIRES ",\"channels\":[\"c\",\"d\"],\"subscribe\":[\"s*\"],"
+                            "\"publish\":[\"p\",\"p\",\"q\"],\"presence\":[],"
+                            "\"history\":[\"*\"]}");
+    assert_int_equal(token_check(keys, slice_text(token), NOW, &claims), TOKEN_GOOD);
+    assert_int_equal(claims.channels.count, 2);
+    assert_memory_equal(claims.channels.names, "c\0d", 4);
+    assert_int_equal(claims.allowed[NAMESPACE_SUBSCRIBE].count, 1);
+    assert_memory_equal(claims.allowed[NAMESPACE_SUBSCRIBE].names, "s*", 3);
+    assert_int_equal(claims.allowed[NAMESPACE_PUBLISH].count, 2);
+    assert_memory_equal(claims.allowed[NAMESPACE_PUBLISH].names, "p\0q", 4);
+    assert_int_equal(claims.allowed[NAMESPACE_PRESENCE].count, 0);
+    assert_int_equal(claims.allowed[NAMESPACE_HISTORY].count, 1);
+    assert_memory_equal(claims.allowed[NAMESPACE_HISTORY].names, "*", 2);
+    token_claims_free(&claims);
+    free(token);
+    for (size_t i = 0; i < NAMESPACE_ACTIONS; i++) {
+        for (size_t j = 0; j < COUNT(bad); j++) {
+            (void)snprintf(payload, sizeof(payload), "{" EXPIRES ",\"%s\":%s}", claims_of[i],
+                           bad[j]);
+            expect_payload(keys, payload, TOKEN_BAD_CLAIM);
+        }
+        (void)snprintf(payload, sizeof(payload),
+                       "{" EXPIRES ",\"%s\":[\"12345678\",\"b\",\"c\",\"d\"]}", claims_of[i]);
+        expect_payload(keys, payload, TOKEN_GOOD);
     }
     token_keys_close(keys);
 }
@@ -320,6 +372,7 @@ int main(void)
         cmocka_unit_test(subject_is_a_bounded_text),
         cmocka_unit_test(an_expired_token_tells_its_subject),
         cmocka_unit_test(channels_are_bounded_texts),
+        cmocka_unit_test(lists_of_what_is_allowed),
     };
 
     return cmocka_run_group_tests(tests, tool_set_up, tool_tear_down);

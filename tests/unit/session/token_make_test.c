@@ -22,6 +22,10 @@ static void a_made_token_is_good(void **state)
     struct token_request request = {.subject = "ada \"\u00e9\"",
                                     .channels = channels,
                                     .channel_count = 3,
+                                    .subscribe = channels,
+                                    .subscribe_count = 1,
+                                    .publish = channels + 1,
+                                    .publish_count = 1,
                                     .now_s = NOW + 0.7,
                                     .lifetime_s = 60};
     struct token_claims claims;
@@ -39,8 +43,12 @@ static void a_made_token_is_good(void **state)
     assert_int_equal(token_check(keys, slice_text(token), NOW, &claims), TOKEN_GOOD);
     assert_string_equal(claims.subject, "ada \"\u00e9\"");
     assert_true(claims.expires_s == NOW + 60);
-    assert_int_equal(claims.channel_count, 3);
-    assert_memory_equal(claims.channels, "news\0chat\0\u00e9", 13);
+    assert_int_equal(claims.channels.count, 3);
+    assert_memory_equal(claims.channels.names, "news\0chat\0\u00e9", 13);
+    assert_int_equal(claims.allowed[NAMESPACE_SUBSCRIBE].count, 1);
+    assert_string_equal(claims.allowed[NAMESPACE_SUBSCRIBE].names, "news");
+    assert_int_equal(claims.allowed[NAMESPACE_PUBLISH].count, 1);
+    assert_string_equal(claims.allowed[NAMESPACE_PUBLISH].names, "chat");
     token_claims_free(&claims);
     assert_int_equal(token_check(keys, slice_text(token), NOW + 60, &claims), TOKEN_EXPIRED);
     token_keys_close(keys);
@@ -65,7 +73,7 @@ static void a_token_may_be_bare(void **state)
     assert_int_equal(token_check(keys, slice_text(token), 4e9, &claims), TOKEN_GOOD);
     assert_string_equal(claims.subject, "");
     assert_true(claims.expires_s == 0);
-    assert_null(claims.channels);
+    assert_null(claims.channels.names);
     token_keys_close(keys);
     free(token);
 }

@@ -67,7 +67,7 @@ enum token_outcome check_bytes(const struct token_keys *keys, struct slice token
     enum token_outcome outcome = token_check(keys, token, NOW, &claims);
 
     if (outcome != TOKEN_GOOD) {
-        assert_null(claims.channels);
+        assert_null(claims.channels.names);
     }
     token_claims_free(&claims);
     return outcome;

@@ -27,6 +27,8 @@ static const struct {
     {UPGRADE_NO_TOKEN, 401, "no_token", "token"},
     {UPGRADE_TOKEN_REFUSED, 401, "token_refused", "token"},
     {UPGRADE_ORIGIN_REFUSED, 403, "origin_refused", "origin"},
+    {UPGRADE_BAD_CHANNELS, 400, "bad_channels", "channels of the query"},
+    {UPGRADE_CHANNEL_REFUSED, 403, "channel_refused", "one of the channels"},
     {UPGRADE_WRONG_PATH, 404, "wrong_path", "path"},
     {UPGRADE_WRONG_METHOD, 405, "wrong_method", "GET"},
     {UPGRADE_BODY_TOO_LARGE, 413, "body_too_large", "body"},
