@@ -496,7 +496,8 @@ static void heap_returns_to_its_start(void **state)
         assert_int_equal(outcome == TOKEN_GOOD, i % COUNT(tokens) == 0);
         token_claims_free(&claims);
     }
-    assert_int_equal(heap_in_use(), before);
+    /* A leak of the smallest block would be 160 KB; malloc's own caches move by a chunk or two. */
+    assert_in_range(heap_in_use(), before - 1024, before + 1024);
     for (size_t i = 0; i < COUNT(tokens); i++) {
         free(tokens[i]);
     }
