@@ -72,6 +72,7 @@ const struct metric counts_metrics[] = {
     GAUGE("handshakes_in_flight", "TLS handshakes under way.", handshakes_in_flight),
     GAUGE("handshakes_waiting", "Connections whose handshake waits for its turn.", handshakes_waiting),
     COUNTER("hellos_only_h2_total", "Clients that offered only HTTP/2 (ALPN h2).", hellos_only_h2),
+    COUNTER("hellos_hybrid_total", "Clients that offered a post-quantum key share (X25519MLKEM768).", hellos_hybrid),
     UPGRADE(OK, "ok"),
     UPGRADE(MALFORMED, "malformed"),
     UPGRADE(NO_HOST, "no_host"),

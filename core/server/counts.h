@@ -77,6 +77,7 @@ struct counts {
     struct counter handshakes_in_flight;
     struct counter handshakes_waiting;
     struct counter hellos_only_h2;
+    struct counter hellos_hybrid; /* with a share of X25519MLKEM768 */
     struct counter upgrades[UPGRADE_REASONS];
     struct counter tokens[TOKEN_OUTCOMES];
     struct counter refused[REFUSALS];

@@ -279,6 +279,9 @@ static void start(struct shard *shard, uint32_t number)
         hello_read(arena_at(&shard->arena, opening->input), opening->input_size, &hello, joined);
 
     ASSERT(status == HELLO_WHOLE);
+    if (hello.offers_hybrid) {
+        counter_add(&shard->counts.hellos_hybrid, 1);
+    }
     if (hello.only_h2) {
         uint64_t suppressed = 0;
         counter_add(&shard->counts.hellos_only_h2, 1);

@@ -30,11 +30,9 @@ struct hello {
     bool offers_rsa;
     bool offers_early_data; /* extension 42 */
     bool offers_psk_dhe;    /* extension 45 holds psk_dhe_ke */
-    bool offers_ticket;     /* extension 41 or a non-empty 35 */
     bool offers_hybrid;     /* a key share of X25519MLKEM768 */
     bool only_h2;           /* ALPN offers h2 and not http/1.1 */
-    bool has_session_id;
-    uint8_t name_size; /* SNI host name, letters folded, trailing dot taken off; 0: none */
+    uint8_t name_size;      /* SNI host name, letters folded, trailing dot taken off; 0: none */
     char name[HELLO_NAME_MAX + 1]; /* terminated */
 };
 

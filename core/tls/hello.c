@@ -15,7 +15,6 @@ enum extension_type {
     EXTENSION_SUPPORTED_GROUPS = 10,
     EXTENSION_SIGNATURE_ALGORITHMS = 13,
     EXTENSION_ALPN = 16,
-    EXTENSION_SESSION_TICKET = 35,
     EXTENSION_PRE_SHARED_KEY = 41,
     EXTENSION_EARLY_DATA = 42,
     EXTENSION_SUPPORTED_VERSIONS = 43,
@@ -301,11 +300,7 @@ static uint8_t read_extension(struct walk *walk, uint16_t type, struct slice dat
         return read_signature_algorithms(walk, data);
     case EXTENSION_ALPN:
         return read_alpn(hello, data);
-    case EXTENSION_SESSION_TICKET:
-        hello->offers_ticket = hello->offers_ticket || data.size > 0;
-        return 0;
     case EXTENSION_PRE_SHARED_KEY:
-        hello->offers_ticket = true;
         walk->has_psk = true;
         return 0;
     case EXTENSION_EARLY_DATA:
@@ -388,7 +383,6 @@ static uint8_t read_body(struct walk *walk, struct slice body)
         compressions.size == 0) {
         return ALERT_DECODE_ERROR;
     }
-    walk->hello->has_session_id = session_id.size > 0;
     walk->has_null_compression = memchr(compressions.data, 0, compressions.size) != NULL;
     read_suites(walk, suites);
     return read_extensions(walk, body);

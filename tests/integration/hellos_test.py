@@ -138,6 +138,7 @@ class Hellos(unittest.TestCase):
         # The library has the hybrid group since 5.9; without it X25519 is taken, and no retry is needed.
         alone = self.ask([X25519MLKEM768, X25519], [hybrid_share()])
         group = X25519 if alone.is_retry else X25519MLKEM768
+        counted = self.server.metric("limpet_hellos_hybrid_total")
         for cut in (0, 1, 3, 5, 9, 1300):
             with self.subTest(cut=cut), self.server.connect() as sock:
                 data = self.post_quantum()
@@ -147,6 +148,9 @@ class Hellos(unittest.TestCase):
                 sock.sendall(data[cut:])
                 hello = ServerHello(sock)
                 self.assertEqual((hello.is_retry, hello.group, hello.version), (False, group, 0x0304))
+        self.assertEqual(self.server.metric("limpet_hellos_hybrid_total"), counted + 6)
+        self.ask([X25519], [share(X25519, os.urandom(32))])
+        self.assertEqual(self.server.metric("limpet_hellos_hybrid_total"), counted + 6)
 
     def test_groups(self):
         hello = self.ask([P256], [])

@@ -29,12 +29,13 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 
 def wait_until(condition, what, seconds=PATIENCE):
-    """Looks until condition() is true: for what can only be asked for, such as a counter."""
+    """Looks until condition() is true: for what can only be asked for, such as a counter. what: a text, or what makes it
+    at the end."""
     end = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
         if time.monotonic() > end:
-            raise AssertionError(f"did not come true in {seconds} s: {what}")
+            raise AssertionError(f"did not come true in {seconds} s: {what() if callable(what) else what}")
         pause.wait(0.01)
 
 
@@ -128,7 +129,7 @@ class Server:
 
     def wait_metric(self, name, value, **labels):
         wait_until(lambda: self.metric(name, **labels) == value,
-                   f"{name}{labels} == {value}, it is {self.metric(name, **labels)}")
+                   lambda: f"{name}{labels} == {value}, it is {self.metric(name, **labels)}")
 
     def connect(self, source=None, receive_size=None):
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

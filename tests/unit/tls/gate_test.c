@@ -30,18 +30,17 @@ static void test_real_clients(void **unused)
         bool hybrid;
         bool psk_dhe;
         bool only_h2;
-        bool session_id;
     } clients[] = {
-        {"openssl_1_3", "a.example", true, false, true, false, true},
-        {"openssl_any", "a.example", true, false, true, false, true}, /* sent A.EXAMPLE. */
-        {"openssl_1_2", "", false, false, false, false, false},
-        {"openssl_h2", "", true, false, true, true, true},
-        {"node", "node.example", true, false, true, false, true},
-        {"curl", "", true, false, true, false, true},
-        {"curl_sni", "x.example", true, false, true, false, true},
-        {"python", "py.example", true, false, true, false, true},
-        {"java", "", true, false, true, false, true},
-        {"chromium", "chr.example", true, true, true, false, true},
+        {"openssl_1_3", "a.example", true, false, true, false},
+        {"openssl_any", "a.example", true, false, true, false}, /* sent A.EXAMPLE. */
+        {"openssl_1_2", "", false, false, false, false},
+        {"openssl_h2", "", true, false, true, true},
+        {"node", "node.example", true, false, true, false},
+        {"curl", "", true, false, true, false},
+        {"curl_sni", "x.example", true, false, true, false},
+        {"python", "py.example", true, false, true, false},
+        {"java", "", true, false, true, false},
+        {"chromium", "chr.example", true, true, true, false},
     };
     static struct writer input;
 
@@ -56,11 +55,9 @@ static void test_real_clients(void **unused)
         assert_int_equal(hello.offers_hybrid, clients[i].hybrid);
         assert_int_equal(hello.offers_psk_dhe, clients[i].psk_dhe);
         assert_int_equal(hello.only_h2, clients[i].only_h2);
-        assert_int_equal(hello.has_session_id, clients[i].session_id);
         assert_true(hello.offers_ecdsa);
         assert_true(hello.offers_rsa);
         assert_false(hello.offers_early_data);
-        assert_false(hello.offers_ticket);
     }
     load(&input, "openssl_1_1");
     assert_hello_refused(judge(&input), ALERT_PROTOCOL_VERSION);

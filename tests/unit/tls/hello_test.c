@@ -28,7 +28,6 @@ static void test_fields(void **unused)
         /* The only legal place to end early is before the extensions. */
         if (size == message.size - 2) {
             assert_int_equal(judge(&input), HELLO_WHOLE);
-            assert_true(hello.has_session_id);
         } else {
             assert_hello_refused(judge(&input), ALERT_DECODE_ERROR);
         }
@@ -268,14 +267,8 @@ static void test_offers(void **unused)
     (void)unused;
     assert_int_equal(judge_extension(EARLY_DATA, NOTHING), HELLO_WHOLE);
     assert_true(hello.offers_early_data);
-    assert_int_equal(judge_extension(SESSION_TICKET, NOTHING), HELLO_WHOLE);
-    assert_false(hello.offers_ticket);
-    assert_false(hello.offers_early_data);
-    assert_int_equal(judge_extension(SESSION_TICKET, BYTES(7)), HELLO_WHOLE);
-    assert_true(hello.offers_ticket);
-    assert_int_equal(judge_extension(PRE_SHARED_KEY, BYTES(7)), HELLO_WHOLE);
-    assert_true(hello.offers_ticket);
     assert_int_equal(judge_extension(PSK_MODES, BYTES(1, 0)), HELLO_WHOLE); /* psk_ke only */
+    assert_false(hello.offers_early_data);
     assert_false(hello.offers_psk_dhe);
     assert_int_equal(judge_extension(PSK_MODES, BYTES(2, 0, 1)), HELLO_WHOLE);
     assert_true(hello.offers_psk_dhe);
