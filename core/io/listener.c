@@ -1,8 +1,11 @@
 #include "io/listener.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -127,4 +130,25 @@ uint16_t listener_port(int fd)
         return 0;
     }
     return ntohs(address.sin6_port); /* in the same place for both families */
+}
+
+/* The kernel cuts a longer backlog without a word, and then drops clients in a storm. */
+void listener_warn_of_backlog(uint32_t backlog)
+{
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    char text[16] = "";
+
+    if (file) {
+        if (!fgets(text, sizeof(text), file)) {
+            text[0] = '\0';
+        }
+        (void)fclose(file);
+    }
+    unsigned long somaxconn = strtoul(text, NULL, 10);
+    if (somaxconn > 0 && somaxconn < backlog) {
+        LOG(LOG_WARN, "listen_backlog is cut to net.core.somaxconn",
+            log_number("listen_backlog", backlog), log_number("somaxconn", (int64_t)somaxconn),
+            log_text("fix",
+                     "sysctl -w net.core.somaxconn=<listen_backlog>, or lower listen_backlog"));
+    }
 }

@@ -25,3 +25,6 @@ MUST_CHECK int listener_probe(const struct listener_options *options, char *mess
 
 /* The port that the kernel chose (address with port 0). */
 MUST_CHECK uint16_t listener_port(int fd);
+
+/* Logs a warning when net.core.somaxconn is below the backlog. */
+void listener_warn_of_backlog(uint32_t backlog);

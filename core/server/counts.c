@@ -37,6 +37,11 @@
     LABELLED("closed_total", "Open connections that were closed, by cause.", "cause", value,       \
              closed[CAUSE_##cause])
 
+#define FAILED(outcome, value)                                                                     \
+    LABELLED("publications_failed_total",                                                          \
+             "Publications of clients that the broker did not take, by outcome.", "outcome",       \
+             value, publications_failed[BROKER_##outcome])
+
 #define POOL(name, pool)                                                                           \
     {                                                                                              \
         "limpet_pool_used", "Items of a pool in use.", METRIC_GAUGE, "pool", name,                 \
@@ -136,7 +141,14 @@ const struct metric counts_metrics[] = {
     COUNTER("publications_total", "Messages published to channels.", publications),
     COUNTER("publications_refused_total", "Messages of clients that may not publish.", publications_refused),
     COUNTER("publications_lost_total", "Publications that found no memory to be encoded in.", publications_lost),
-    COUNTER("mailbox_full_total", "Parcels that another shard's mailbox had no room for.", mailbox_full),
+    FAILED(DONE, "done"),
+    FAILED(AWAY, "away"),
+    FAILED(UNKNOWN, "unknown"),
+    FAILED(FULL, "full"),
+    FAILED(REFUSED, "refused"),
+    FAILED(UNAVAILABLE, "unavailable"),
+    FAILED(UNRECOVERABLE, "unrecoverable"),
+    COUNTER("mailbox_full_total", "Requests that the relay's mailbox had no room for.", mailbox_full),
     COUNTER("receive_no_buffer_total", "Receives that found no shared buffer and were done again.", receive_no_buffer),
     COUNTER("completion_overflows_total", "Times the ring's completion queue was full.", completion_overflows),
     COUNTER("ticks_total", "Turns of the shard's loop.", ticks),

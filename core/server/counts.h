@@ -4,6 +4,7 @@
 #pragma once
 
 #include "admin/metrics.h"
+#include "broker/broker.h"
 #include "session/token.h"
 #include "ws/upgrade.h"
 
@@ -94,8 +95,9 @@ struct counts {
     struct counter publications;
     struct counter publications_refused; /* the client may not publish */
     struct counter publications_lost;    /* no memory to encode them on this shard */
-    struct counter mailbox_full;         /* parcels not taken by another shard */
-    struct counter receive_no_buffer;    /* -ENOBUFS */
+    struct counter mailbox_full;         /* requests not taken by the relay */
+    struct counter publications_failed[BROKER_OUTCOMES]; /* their senders were told: 1013 */
+    struct counter receive_no_buffer;                    /* -ENOBUFS */
     struct counter completion_overflows;
     struct counter ticks;
     struct counter ring_enters;

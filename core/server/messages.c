@@ -2,14 +2,15 @@
 
 #include "server/inbound.h"
 #include "server/outbound.h"
-#include "server/parcels.h"
+#include "server/relay.h"
 #include "server/shard.h"
 
-/* Plain mode: a message goes to the channel that the options name, on every shard. */
+/* Plain mode: a message goes to the channel that the options name, on every host. */
 static void publish(struct shard *shard, uint32_t number, enum ws_opcode opcode,
                     struct slice payload)
 {
-    const char *channel = shard->server->options->plain.publish_channel;
+    const struct options *options = shard->server->options;
+    const char *channel = options->plain.publish_channel;
 
     counter_add(&shard->counts.messages_received, 1);
     if (!(conn_at(shard, number)->flags & CONN_MAY_PUBLISH)) {
@@ -17,14 +18,17 @@ static void publish(struct shard *shard, uint32_t number, enum ws_opcode opcode,
         outbound_close(shard, number, WS_CLOSE_POLICY_VIOLATION, CAUSE_POLICY);
         return;
     }
-    if (channel[0] == '\0') {
+    if (channel && channel[0] == '\0') {
         outbound_frame(shard, number, opcode, payload);
         counter_add(&shard->counts.messages_sent, 1);
         return;
     }
     counter_add(&shard->counts.publications, 1);
-    fanout_publish(shard, slice_text(channel), opcode, payload);
-    parcels_publish(shard, slice_text(channel), opcode, payload);
+    if (!relay_publish(shard, number, slice_text(channel ? channel : ""), opcode == WS_BINARY,
+                       payload)) {
+        counter_add(&shard->counts.publications_failed[BROKER_FULL], 1);
+        outbound_close(shard, number, WS_CLOSE_TRY_AGAIN_LATER, CAUSE_FULL);
+    }
 }
 
 static enum close_cause cause_of(uint16_t code)

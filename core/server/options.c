@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 /* What a parcel has besides the message: its head, a channel's name. */
-#define PARCEL_EXTRA 512
+#define PARCEL_EXTRA  512
+#define REQUEST_EXTRA 1024
 
 void options_init(struct options *options)
 {
@@ -127,6 +128,13 @@ static void validate_channels(const struct options *options, FILE *errors, int *
     }
 }
 
+static void validate_broker(const struct options *options, FILE *errors, int *problems)
+{
+    expect(errors, problems, !options->broker.forward || options->broker.kind != BROKER_KIND_MEMORY,
+           "broker.forward: no backend reads from the memory broker; allowed: with another "
+           "broker.kind");
+}
+
 static void validate_limits(const struct options *options, FILE *errors, int *problems)
 {
     /* A block of the arena is a power of two; a message also has a frame's header, a record its
@@ -145,6 +153,10 @@ static void validate_limits(const struct options *options, FILE *errors, int *pr
            options->limits.mailbox_size / 2 >= options->limits.message_size_max + PARCEL_EXTRA,
            "limits.mailbox_size: too small for messages of limits.message_size_max; allowed: twice "
            "as much and 1 KB at least");
+    expect(errors, problems,
+           options->broker.mailbox_size / 2 >= options->limits.message_size_max + REQUEST_EXTRA,
+           "broker.mailbox_size: too small for messages of limits.message_size_max; allowed: twice "
+           "as much and 2 KB at least");
     expect(errors, problems,
            options->limits.handshakes_per_tick_max <= options->limits.handshakes_max,
            "limits.handshakes_per_tick_max: more than limits.handshakes_max; allowed: as many at "
@@ -176,6 +188,7 @@ int options_validate(const struct options *options, FILE *errors)
                "admin.listen: clients are served there (listen); allowed: another address");
     }
     validate_token(options, errors, &problems);
+    validate_broker(options, errors, &problems);
     validate_limits(options, errors, &problems);
     validate_channels(options, errors, &problems);
     return problems == 0 ? 0 : -1;

@@ -32,6 +32,16 @@ struct option_token_key {
     char *path;
 };
 
+enum broker_choice {
+    BROKER_KIND_MEMORY,
+};
+
+/* What becomes of publications while the broker is away. */
+enum when_away {
+    WHEN_AWAY_REFUSE,
+    WHEN_AWAY_QUEUE,
+};
+
 /* As it was written; NULL: left out. */
 struct option_namespace {
     char *name; /* "" for channels without one */
@@ -130,6 +140,22 @@ struct options {
                                   sender; NULL (default): refused with 1008 */
         char *channels_query;  /* "channels"; "" : none by query */
     } plain;
+
+    struct {
+        enum broker_choice kind;     /* memory */
+        uint32_t mailbox_size;       /* bytes: 4 MB */
+        bool forward;                /* false: what clients send goes to backends, too */
+        enum when_away when_away;    /* refuse */
+        uint32_t queue_bytes_max;    /* 64 MB */
+        uint32_t canary_interval_ms; /* 1 s */
+    } broker;
+
+    struct {
+        uint32_t channels_max;         /* 65,536, with history */
+        uint32_t history_bytes_max;    /* 64 MB, over all channels */
+        uint32_t members_max;          /* 1,000,000 present, over all channels */
+        uint32_t idempotency_keys_max; /* 100,000 */
+    } memory;
 
     struct option_namespace namespace_texts[NAMESPACES_MAX];
     struct namespaces namespaces; /* what the texts mean; its count is theirs too */

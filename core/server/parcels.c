@@ -1,49 +1,50 @@
 #include "server/parcels.h"
 
+#include "server/outbound.h"
 #include "server/shard.h"
 
 #define PARCELS_PER_TICK_MAX 256
 
 enum parcel_kind {
     PARCEL_PUBLISH,
+    PARCEL_REFUSED,
 };
 
 /* The head of every parcel; then the channel's name and the payload. */
 struct parcel {
     uint8_t kind;
     uint8_t opcode;
-    uint16_t channel_size;
+    uint8_t channel_size;
+    uint8_t outcome;
+    uint32_t number;
+    uint32_t generation;
     uint32_t pad;
 };
-static_assert(sizeof(struct parcel) == 8, "what follows is aligned");
+static_assert(sizeof(struct parcel) + CHANNEL_NAME_MAX <= PARCEL_HEAD_MAX, "a head fits");
 
-struct publish_head {
-    struct parcel parcel;
-    uint8_t channel[CHANNEL_NAME_MAX];
-};
-
-void parcels_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
-                     struct slice payload)
+size_t parcels_write_publication(uint8_t head[PARCEL_HEAD_MAX], struct slice channel,
+                                 enum ws_opcode opcode)
 {
-    const struct server *server = shard->server;
-    struct publish_head head = {.parcel = {.kind = PARCEL_PUBLISH,
-                                           .opcode = (uint8_t)opcode,
-                                           .channel_size = (uint16_t)channel.size}};
+    const struct parcel parcel = {
+        .kind = PARCEL_PUBLISH, .opcode = (uint8_t)opcode, .channel_size = (uint8_t)channel.size};
 
-    ASSERT(channel.size <= sizeof(head.channel));
-    memcpy(head.channel, channel.data, channel.size);
-    struct slice bytes = slice_from(&head, sizeof(struct parcel) + channel.size);
-    for (uint32_t i = 0; i < server->shard_count; i++) {
-        bool wake = false;
-        if (i == shard->number) {
-            continue;
-        }
-        if (!mailbox_post(server->mailboxes[i], bytes, payload, &wake)) {
-            counter_add(&shard->counts.mailbox_full, 1);
-        } else if (wake) {
-            ring_wake(shard->ring, server->ring_fds[i]);
-        }
-    }
+    ASSERT(channel.size > 0);
+    ASSERT(channel.size <= CHANNEL_NAME_MAX);
+    memcpy(head, &parcel, sizeof(parcel));
+    memcpy(head + sizeof(parcel), channel.data, channel.size);
+    return sizeof(parcel) + channel.size;
+}
+
+size_t parcels_write_refusal(uint8_t head[PARCEL_HEAD_MAX], uint32_t number, uint32_t generation,
+                             enum broker_outcome outcome)
+{
+    const struct parcel parcel = {.kind = PARCEL_REFUSED,
+                                  .outcome = (uint8_t)outcome,
+                                  .number = number,
+                                  .generation = generation};
+
+    memcpy(head, &parcel, sizeof(parcel));
+    return sizeof(parcel);
 }
 
 void parcels_stop(struct server *server, uint32_t stop_ms, struct ring *ring)
@@ -55,6 +56,16 @@ void parcels_stop(struct server *server, uint32_t stop_ms, struct ring *ring)
     }
 }
 
+/* The sender may have gone, and its number may be another's. */
+static void refused(struct shard *shard, const struct parcel *parcel)
+{
+    counter_add(&shard->counts.publications_failed[parcel->outcome], 1);
+    if (pool_is_taken(&shard->conns, parcel->number) &&
+        conn_at(shard, parcel->number)->generation == parcel->generation) {
+        outbound_close(shard, parcel->number, WS_CLOSE_TRY_AGAIN_LATER, CAUSE_FULL);
+    }
+}
+
 static void act(struct shard *shard, struct slice bytes)
 {
     struct parcel parcel;
@@ -63,6 +74,9 @@ static void act(struct shard *shard, struct slice bytes)
     memcpy(&parcel, bytes.data, sizeof(parcel));
     const uint8_t *channel = bytes.data + sizeof(parcel);
     switch ((enum parcel_kind)parcel.kind) {
+    case PARCEL_REFUSED:
+        refused(shard, &parcel);
+        return;
     case PARCEL_PUBLISH: {
         size_t head_size = sizeof(parcel) + parcel.channel_size;
         ASSERT(bytes.size >= head_size);

@@ -1,8 +1,9 @@
 /*
- * parcels.h - what shards, and the main thread, say to a shard through its mailbox.
+ * parcels.h - what the relay says to a shard through its mailbox, and the main thread beside it.
  */
 #pragma once
 
+#include "broker/broker.h"
 #include "io/mailbox.h"
 #include "ws/frame.h"
 
@@ -10,12 +11,22 @@ struct shard;
 struct server;
 struct ring;
 
-/* To every other shard: publish on yours. What a full mailbox refuses is counted. */
-void parcels_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
-                     struct slice payload);
+#define PARCEL_HEAD_MAX 272 /* with a channel's name */
 
-/* From the main thread, which owns ring: every shard stops within stop_ms, which is not 0. No
- * parcel: it need not wait behind publications. The wake-ups go out with the next ring_wait. */
+/* --- from the relay: writes the head of a parcel, returns its size --- */
+
+/* A frame to every subscriber of the channel; the parcel's body is the payload. */
+MUST_CHECK size_t parcels_write_publication(uint8_t head[PARCEL_HEAD_MAX], struct slice channel,
+                                            enum ws_opcode opcode);
+
+/* What the connection sent was not published: it is closed with 1013. */
+MUST_CHECK size_t parcels_write_refusal(uint8_t head[PARCEL_HEAD_MAX], uint32_t number,
+                                        uint32_t generation, enum broker_outcome outcome);
+
+/* --- from the main thread --- */
+
+/* It owns ring: every shard stops within stop_ms, which is not 0. No parcel: it need not wait
+ * behind publications. The wake-ups go out with the next ring_wait. */
 void parcels_stop(struct server *server, uint32_t stop_ms, struct ring *ring);
 
 /* The step of the tick: acts on what has arrived, up to a bound, as long as fan-outs have room for

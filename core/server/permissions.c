@@ -89,7 +89,7 @@ bool permissions_may_publish(const struct shard *shard, uint32_t number,
     const char *name = options->plain.publish_channel;
 
     if (!name || name[0] == '\0') {
-        return name != NULL; /* "": it goes back to its sender */
+        return name || options->broker.forward; /* "": it goes back to its sender */
     }
     struct slice channel = slice_text(name);
     if (!namespace_of(&options->namespaces, channel)->name) {

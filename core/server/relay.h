@@ -5,6 +5,8 @@
  * answers to the API. A shard's full mailbox is waited for: the relay takes nothing more until
  * there is room, so that a publication is never lost here, and whoever publishes is slowed down. A
  * full mailbox of the relay refuses at once: a shard never waits.
+ *
+ * While the broker is away publications are refused, or wait in a backlog (broker.when_away).
  */
 #pragma once
 
@@ -13,29 +15,39 @@
 struct server;
 struct shard;
 struct relay;
+struct relay_counts;
 
-/* Opens the broker that the options name. NULL with a message. */
+/* On the relay's own thread: opens the broker that the options name. NULL with a message. */
 MUST_CHECK struct relay *relay_open(const struct server *server, char *message,
                                     size_t message_size);
-void relay_close(struct relay *relay);
+void relay_close(struct relay *relay); /* NULL: no-op */
 
 /* One turn: waits for at most wait_ms, then requests, the broker, deliveries. The thread's loop,
- * and the simulator, call it. False after relay_stop when nothing is left. */
+ * and the simulator, call it. False after relay_stop when nothing is left, or time is up. */
 MUST_CHECK bool relay_turn(struct relay *relay, uint32_t wait_ms);
-void relay_stop(struct relay *relay); /* any thread */
+
+/* Any thread, when no shard and no API asks any more: what is in flight ends within within_ms. */
+void relay_stop(struct relay *relay, uint32_t within_ms);
+
+/* Any thread. For the metrics: the table is in relay_counts.h. */
+MUST_CHECK const struct relay_counts *relay_counts(const struct relay *relay);
 
 /* Any thread. */
 void relay_read_health(const struct relay *relay, struct broker_health *health);
 
 /* --- from a shard: false when the relay's mailbox has no room (try again in a later tick) --- */
 
-/* What a client sent. A refusal comes back as a parcel that closes the connection with 1013. */
+/* What a client sent; an empty channel: for backends alone. A refusal comes back as a parcel that
+ * closes the connection with 1013. */
 MUST_CHECK bool relay_publish(struct shard *shard, uint32_t number, struct slice channel,
                               bool is_binary, struct slice payload);
 MUST_CHECK bool relay_follow(struct shard *shard, struct slice name, bool is_pattern,
                              bool has_subscribers);
 MUST_CHECK bool relay_join(struct shard *shard, uint32_t number, struct slice channel);
 MUST_CHECK bool relay_leave(struct shard *shard, uint32_t number, struct slice channel);
+
+/* The shard has stopped: nobody empties its mailbox any more. */
+void relay_shard_ended(struct shard *shard);
 
 /* --- from the HTTP API's threads --- */
 
@@ -51,7 +63,7 @@ struct relay_request {
     enum relay_question question;
     struct broker_publication publication; /* RELAY_PUBLISH; channel, for the others too */
     struct broker_history_query history;   /* RELAY_HISTORY */
-    struct slice pattern;                  /* RELAY_CHANNELS */
+    struct slice pattern;                  /* RELAY_CHANNELS: a glob with '*' and '?' */
 };
 
 struct relay_channel {
@@ -61,13 +73,15 @@ struct relay_channel {
 
 /* Lent to answered() for the time of its call. */
 struct relay_answer {
+    enum broker_outcome outcome;
     const struct broker_event *event; /* of the broker's; NULL for RELAY_CHANNELS */
     const struct relay_channel *channels;
     uint32_t channel_count;
 };
 
-/* Asks; answered is called once, on the relay's thread, unless this returns anything else than
- * BROKER_DONE (AWAY, FULL). The one callback: who asks is a thread of the HTTP library. */
+/* Asks; the request is copied. answered is called once, on the relay's thread, unless this returns
+ * anything else than BROKER_DONE: FULL, or REFUSED for a channel's name or a payload that no
+ * channel can have. The one callback: who asks is a thread of the HTTP library. */
 MUST_CHECK enum broker_outcome
 relay_ask(struct relay *relay, const struct relay_request *request,
           void (*answered)(void *context, const struct relay_answer *answer), void *context);

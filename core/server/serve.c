@@ -5,6 +5,8 @@
 #include "io/listener.h"
 #include "server/banner.h"
 #include "server/parcels.h"
+#include "server/relay_counts.h"
+#include "server/relay_thread.h"
 #include "server/shard.h"
 
 #include <errno.h>
@@ -16,6 +18,7 @@
 #include <unistd.h>
 
 #define MESSAGE_SIZE 1024
+#define STOP_MS_MIN  200 /* for what the broker has not answered yet */
 
 /* Where the main thread and the shards' threads meet, at the start and at the end. */
 struct start {
@@ -53,6 +56,10 @@ struct service {
     struct runner runners[SHARDS_MAX];
     const void *blocks[SHARDS_MAX];
     struct metrics metrics;
+    struct metrics relay_metrics;
+    const void *relay_block;
+    struct relay_thread *relay;
+    uint64_t stop_by_ms;
     struct ring *ring; /* the main thread's, to wake shards with */
     uint16_t port;
 };
@@ -133,28 +140,6 @@ static int open_tallies(struct service *service, const struct options *options)
     return 0;
 }
 
-/* The kernel cuts a longer backlog without a word, and then drops clients in a storm. */
-static void warn_of_backlog(const struct options *options)
-{
-    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
-    char text[16] = "";
-
-    if (file) {
-        if (!fgets(text, sizeof(text), file)) {
-            text[0] = '\0';
-        }
-        (void)fclose(file);
-    }
-    unsigned long somaxconn = strtoul(text, NULL, 10);
-    if (somaxconn > 0 && somaxconn < options->listen_backlog) {
-        LOG(LOG_WARN, "listen_backlog is cut to net.core.somaxconn",
-            log_number("listen_backlog", options->listen_backlog),
-            log_number("somaxconn", (int64_t)somaxconn),
-            log_text("fix",
-                     "sysctl -w net.core.somaxconn=<listen_backlog>, or lower listen_backlog"));
-    }
-}
-
 /* Everything but rings, listeners and threads. */
 static int open_shared(struct service *service, const struct options *options)
 {
@@ -166,7 +151,7 @@ static int open_shared(struct service *service, const struct options *options)
     service->server.options = options;
     service->server.budget = &service->budget;
     service->server.shard_count = service->budget.shard_count;
-    warn_of_backlog(options);
+    listener_warn_of_backlog(options->listen_backlog);
     if (open_certificates(service, options) != 0 || open_token_keys(service, options) != 0) {
         return -1;
     }
@@ -188,7 +173,7 @@ static int check_shared(struct service *service, const struct options *options)
     if (open_token_keys(service, options) != 0) {
         result = -1;
     }
-    warn_of_backlog(options);
+    listener_warn_of_backlog(options->listen_backlog);
     return result;
 }
 
@@ -357,8 +342,25 @@ static void release_shards(struct service *service, bool failed)
     pthread_mutex_unlock(&start->mutex);
 }
 
-/* Waits until all have stopped, closes the admin port (it reads their counters), and lets them end.
- */
+static uint64_t monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* What is left of the time to stop in; a moment at least. */
+static uint32_t stop_ms_left(const struct service *service)
+{
+    const uint64_t now_ms = monotonic_ms();
+
+    return service->stop_by_ms > now_ms + STOP_MS_MIN ? (uint32_t)(service->stop_by_ms - now_ms)
+                                                      : STOP_MS_MIN;
+}
+
+/* Waits until all have stopped, closes the admin port (it reads their counters, and asks the
+ * relay), stops the relay, and lets them end. */
 static void join_shards(struct service *service)
 {
     struct start *start = &service->start;
@@ -374,12 +376,14 @@ static void join_shards(struct service *service)
     if (service->admin) {
         admin_close(service->admin);
     }
+    relay_thread_stop(service->relay, stop_ms_left(service));
     start->end = true;
     pthread_cond_broadcast(&start->changed);
     pthread_mutex_unlock(&start->mutex);
     for (uint32_t i = 0; i < started; i++) {
         pthread_join(service->runners[i].thread, NULL);
     }
+    relay_thread_close(service->relay);
 }
 
 static int open_admin(struct service *service, const struct options *options)
@@ -392,6 +396,15 @@ static int open_admin(struct service *service, const struct options *options)
         .table_size = counts_metrics_size,
         .blocks = service->blocks,
         .block_count = service->server.shard_count,
+        .next = &service->relay_metrics,
+    };
+    service->relay_block = relay_counts(service->server.relay);
+    service->relay_metrics = (struct metrics){
+        .table = relay_metrics,
+        .table_size = relay_metrics_size,
+        .blocks = &service->relay_block,
+        .block_count = 1,
+        .is_shared = true,
     };
     if (options->admin.listen[0] == '\0') {
         return 0;
@@ -402,14 +415,6 @@ static int open_admin(struct service *service, const struct options *options)
     service->admin =
         admin_open(&address, &service->metrics, &service->admin_state, message, sizeof(message));
     return service->admin ? 0 : fail(message);
-}
-
-static uint64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 /*
@@ -476,6 +481,7 @@ static void stop_shards(struct service *service, const struct options *options)
     struct ring_event event;
 
     counter_set(&service->admin_state.ready, 0);
+    service->stop_by_ms = monotonic_ms() + options->deadlines.shutdown_ms;
     parcels_stop(&service->server, options->deadlines.shutdown_ms, service->ring);
     uint32_t count = ring_wait(service->ring, 0, &event, 1, &now_ns);
     (void)count; /* only sends the wake-ups on their way */
@@ -505,13 +511,23 @@ static int open_main_ring(struct service *service)
     return service->ring ? 0 : fail(message);
 }
 
+static int start_relay(struct service *service)
+{
+    char message[MESSAGE_SIZE];
+
+    identity_key_make(&service->server.identity_key);
+    service->relay = relay_thread_start(&service->server, message, sizeof(message));
+    return service->relay ? 0 : fail(message);
+}
+
 static int run(struct service *service, const struct arguments *arguments, const sigset_t *signals)
 {
     const struct options *options = &arguments->options;
     int result = -1;
 
     if (open_main_ring(service) == 0 && open_listeners(service, options) == 0 &&
-        start_shards(service) == 0 && open_admin(service, options) == 0) {
+        start_relay(service) == 0 && start_shards(service) == 0 &&
+        open_admin(service, options) == 0) {
         release_shards(service, false);
         counter_set(&service->admin_state.ready, 1);
         banner_print(arguments, &service->budget, service->port,

@@ -449,7 +449,11 @@ bool shard_tick(struct shard *shard)
     trim(shard);
     histogram_add(&shard->counts.tick_time, ring_clock_ns(shard->ring) - start_ns,
                   TICK_TIME_BASE_NS);
-    return !has_stopped(shard);
+    if (has_stopped(shard)) {
+        relay_shard_ended(shard);
+        return false;
+    }
+    return true;
 }
 
 void shard_close(struct shard *shard)

@@ -19,6 +19,8 @@
 #include "server/counts.h"
 #include "server/fanout.h"
 #include "server/options.h"
+#include "server/relay.h"
+#include "session/identity.h"
 #include "session/token.h"
 #include "tls/handshake.h"
 #include "ws/upgrade.h"
@@ -40,6 +42,8 @@ struct server {
     int ring_fds[SHARDS_MAX]; /* to wake them */
     struct counter stop_ms;   /* not 0: the main thread wants them to stop within it */
     uint32_t shard_count;
+    struct relay *relay; /* between shards and broker */
+    struct identity_key identity_key;
 };
 
 struct queue_node {

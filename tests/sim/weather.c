@@ -73,6 +73,7 @@ static void choose_tight_limits(struct world *world)
     options->limits.receive_buffer_size = weather_between(512, 1 * KB);
     options->limits.mailbox_size = weather_chance(50) ? 8 * KB : 64 * KB;
     options->limits.arena_size = 1 * MB;
+    options->broker.mailbox_size = weather_chance(50) ? 8 * KB : 64 * KB;
 }
 
 static void choose_budget(struct world *world)

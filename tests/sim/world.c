@@ -106,6 +106,7 @@ bool world_has_excuse(const struct world *world)
             world_count(world, offsetof(struct counts, refused) + i * sizeof(struct counter));
     }
     if (world->weather == WEATHER_TIGHT) {
+        reasons += WORLD_COUNT(world, publications_failed[BROKER_FULL]);
         reasons += WORLD_COUNT(world, closed[CAUSE_SLOW_CONSUMER]);
         reasons += WORLD_COUNT(world, accept_errors); /* the table of sockets was full */
     }
@@ -178,6 +179,26 @@ static void open_main_ring(struct world *world)
     ASSERT(world->main_ring != NULL);
 }
 
+static void open_relay(struct world *world)
+{
+    char message[MESSAGE_SIZE];
+
+    identity_key_make(&world->server.identity_key);
+    world->server.relay = relay_open(&world->server, message, sizeof(message));
+    if (world->server.relay == NULL) {
+        world_fail(world, NULL, "relay: %s", message);
+    }
+}
+
+/* The shards have stopped: what is left ends with the relay. */
+static void close_relay(struct world *world)
+{
+    relay_stop(world->server.relay, 1000);
+    while (relay_turn(world->server.relay, 0)) {
+    }
+    relay_close(world->server.relay);
+}
+
 void world_open(struct world *world, const struct keyring *keyring, uint64_t seed, FILE *log)
 {
     *world = (struct world){.seed = seed, .log = log, .keyring = keyring};
@@ -186,6 +207,7 @@ void world_open(struct world *world, const struct keyring *keyring, uint64_t see
     weather_choose(world);
     open_shared(world);
     open_main_ring(world);
+    open_relay(world);
     for (uint32_t i = 0; i < world->server.shard_count; i++) {
         open_shard(world, i);
     }
@@ -197,6 +219,7 @@ void world_close(struct world *world)
 {
     struct server *server = &world->server;
 
+    close_relay(world);
     for (uint32_t i = 0; i < server->shard_count; i++) {
         ASSERT(world->shards[i] == NULL);
         mailbox_close(server->mailboxes[i]);
@@ -292,6 +315,25 @@ static void check_deaths(struct world *world, uint32_t shard_number)
     }
 }
 
+static void note_jump(struct world *world, uint64_t before_ns, uint64_t before_unix_ms)
+{
+    if (!world->jumped && (ring_sim_now_ns() - before_ns > JUMP_MIN_NS ||
+                           ring_unix_ms(NULL) - before_unix_ms > JUMP_MIN_NS / NS_PER_MS)) {
+        world->jumped = true;
+        world_say(world, NULL, "the clock jumps");
+    }
+}
+
+static void turn_relay(struct world *world)
+{
+    const uint64_t before_ns = ring_sim_now_ns();
+    const uint64_t before_unix_ms = ring_unix_ms(NULL);
+    const bool goes_on = relay_turn(world->server.relay, 0);
+
+    ASSERT(goes_on);
+    note_jump(world, before_ns, before_unix_ms);
+}
+
 static void turn_shard(struct world *world, uint32_t number)
 {
     struct shard *shard = world->shards[number];
@@ -307,11 +349,7 @@ static void turn_shard(struct world *world, uint32_t number)
     shard_check(shard);
     ring_sim_check();
     check_deaths(world, number);
-    if (!world->jumped && (ring_sim_now_ns() - before_ns > JUMP_MIN_NS ||
-                           ring_unix_ms(NULL) - before_unix_ms > JUMP_MIN_NS / NS_PER_MS)) {
-        world->jumped = true;
-        world_say(world, NULL, "the clock jumps");
-    }
+    note_jump(world, before_ns, before_unix_ms);
     world_trace(world, number);
     world_trace(world, shard->now_ns);
     world_trace(world, shard->conns.count);
@@ -345,6 +383,9 @@ void world_turn(struct world *world)
         const uint32_t number = (backwards ? first + count - i : first + i) % count;
         if (world->shards[number] != NULL && ring_sim_random(8) != 0) {
             turn_shard(world, number);
+        }
+        if (ring_sim_random(4) != 0) {
+            turn_relay(world);
         }
     }
     const uint64_t moved = movement(world);

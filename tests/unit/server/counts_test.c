@@ -70,6 +70,15 @@ static void test_labels_are_the_names_of_the_enums(void **state)
     }
 }
 
+static void test_outcomes_are_those_of_brokers(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < BROKER_OUTCOMES; i++) {
+        size_t offset = offsetof(struct counts, publications_failed) + i * sizeof(struct counter);
+        assert_string_equal(find(offset)->label_value, broker_outcome_name((enum broker_outcome)i));
+    }
+}
+
 static bool ends_with(const char *text, const char *end)
 {
     size_t size = strlen(text);
@@ -116,6 +125,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_byte_of_the_block_is_named_once),
         cmocka_unit_test(test_labels_are_the_names_of_the_enums),
+        cmocka_unit_test(test_outcomes_are_those_of_brokers),
         cmocka_unit_test(test_names_follow_the_conventions),
         cmocka_unit_test(test_entries_of_one_name_stand_together),
     };
