@@ -151,14 +151,14 @@ class Certificates(unittest.TestCase):
                     self.assertNotIn(secret, output + serve.stdout + serve.stderr)
 
     def test_an_expired_certificate_is_served_with_a_warning(self):
-        path, key = self.pair("expired", days=-1)
+        path, key = self.pair("expired", is_expired=True)
         status, output = self.check([(path, key)])
         self.assertEqual(status, 0)
         self.assertIn("has expired", output)
         self.assertIn(path, output)
         with Server(options=options_for(self.folder, [(path, key)])) as server:
             server.wait_for_log(f"warn certificate file={path} ")
-            self.assertIn("CN = localhost", s_client(server))
+            self.assertRegex(s_client(server), "CN ?= ?localhost")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,16 @@ def openssl(*arguments, data=None):
     return result.stdout
 
 
+def period(is_expired):
+    """Flags for `openssl x509`: until 3.3 it takes negative days, from 3.5 on only dates that are in order."""
+    if not is_expired:
+        return ["-days", "30"]
+    usage = subprocess.run(["openssl", "x509", "-help"], capture_output=True, timeout=PATIENCE, check=False)
+    if b"-not_after" in usage.stdout + usage.stderr:
+        return ["-not_before", "20200101000000Z", "-not_after", "20200131000000Z"]
+    return ["-days", "-1"]
+
+
 class Folder:
     """A folder of keys and certificates; each is made when it is asked for."""
 
@@ -48,7 +58,8 @@ class Folder:
         openssl("pkey", "-in", self.key(name), "-pubout", "-out", self.at(name + ".pub"))
         return self.at(name + ".pub")
 
-    def certificate(self, name, names=("localhost",), kind="ec:P-256", issuer=None, is_issuer=False, days=30):
+    def certificate(self, name, names=("localhost",), kind="ec:P-256", issuer=None, is_issuer=False,
+                    is_expired=False):
         """A certificate NAME.pem for these DNS names, signed by issuer (a name here) or by itself. Returns its path."""
         extensions = self.write(name + ".ext", "\n".join([
             f"basicConstraints=critical,CA:{'TRUE' if is_issuer else 'FALSE'}",
@@ -57,8 +68,8 @@ class Folder:
         signer = ["-signkey", self.key(name)]
         if issuer:
             signer = ["-CA", self.at(issuer + ".pem"), "-CAkey", self.key(issuer)]
-        openssl("x509", "-req", *signer, "-set_serial", str(abs(hash(name)) % 10**9), "-days", str(days),
-                "-extfile", extensions, "-out", self.at(name + ".pem"), data=request)
+        openssl("x509", "-req", *signer, "-set_serial", str(abs(hash(name)) % 10**9), *period(is_expired), "-extfile",
+                extensions, "-out", self.at(name + ".pem"), data=request)
         return self.at(name + ".pem")
 
     def jwk(self, name, **members):

@@ -99,6 +99,8 @@ class Crowds(unittest.TestCase):
                         publisher.send(BINARY, bytes(100000))
                     wait_until(lambda sent=sent: server.metric("limpet_messages_sent_total") == sent + 2 * self.COUNT,
                                "all queued")
+                    wait_until(lambda: server.metric("limpet_pool_used", pool="queued") <= self.COUNT // 2 * 2,
+                               "the half that reads has all of it")
                     peaks.append(self.resident(server))
                     self.assertGreater(server.metric("limpet_arena_bytes"), arena + 100000)
                 finally:
