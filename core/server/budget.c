@@ -185,6 +185,10 @@ void budget_print(const struct budget *budget, const struct options *options, FI
     print_row(out, "topic", budget->topics_max, FANOUT_TOPIC_SIZE, "during a fan-out");
     print_row(out, "arena", 1, budget->arena_size, "sends, partial records, messages, names");
     print_row(out, "receive buffers", buffers, options->limits.receive_buffer_size, "shared");
+    if (options->upgrade.deflate) {
+        print_row(out, "compression", 1, deflate_memory_size(options->limits.message_size_max),
+                  "shared");
+    }
     print_row(out, "mailbox", 1, options->limits.mailbox_size, "shared");
     (void)fprintf(
         out,

@@ -42,6 +42,7 @@ enum conn_flag {
     CONN_STREAM_ENDED =
         32,                /* the peer's close_notify, FIN or an error came: nothing more to read */
     CONN_MAY_PUBLISH = 64, /* what it sends may go where plain.publish_channel says */
+    CONN_DEFLATE = 128,    /* permessage-deflate was agreed on */
 };
 
 enum conn_operation {

@@ -36,6 +36,7 @@ enum close_cause {
     CAUSE_CLIENT,        /* the peer's close frame */
     CAUSE_PROTOCOL,      /* 1002 */
     CAUSE_UTF8,          /* 1007 */
+    CAUSE_DEFLATE,       /* 1007: not what permessage-deflate makes */
     CAUSE_POLICY,        /* 1008 */
     CAUSE_TOO_BIG,       /* 1009 */
     CAUSE_INTERNAL,      /* no memory for it, not even to say so: no close frame */
@@ -93,6 +94,8 @@ struct counts {
     struct counter bytes_received; /* TLS records */
     struct counter bytes_sent;
     struct counter publications;
+    struct counter messages_inflated;
+    struct counter frames_deflated;      /* made, each for all who get it */
     struct counter publications_refused; /* the client may not publish */
     struct counter publications_lost;    /* no memory to encode them on this shard */
     struct counter mailbox_full;         /* requests not taken by the relay */

@@ -3,6 +3,7 @@
 #include "base/digest.h"
 #include "base/random.h"
 #include "pubsub/message.h"
+#include "server/compression.h"
 #include "server/outbound.h"
 #include "server/shard.h"
 
@@ -26,8 +27,9 @@ struct topic {
     uint32_t next_turn;      /* in a circle */
     uint32_t first;          /* message that waits, or NONE */
     uint32_t last;
-    uint32_t message; /* of the run, or NONE */
-    uint32_t members; /* block of the run: numbers, then generations; or NONE */
+    uint32_t message;  /* of the run, or NONE */
+    uint32_t deflated; /* its compressed form, made for the first who wants it; or NONE */
+    uint32_t members;  /* block of the run: numbers, then generations; or NONE */
     uint32_t count;
     uint32_t at;
     uint32_t unsubscribes; /* the table's count when the run started */
@@ -98,6 +100,7 @@ static uint32_t make_topic(struct fanout *fanout, struct slice channel, uint64_t
         .first = NONE,
         .last = NONE,
         .message = NONE,
+        .deflated = NONE,
         .members = NONE,
         .name_size = (uint8_t)channel.size,
     };
@@ -158,7 +161,7 @@ static void count_waiting(struct fanout *fanout, const struct message *message, 
     }
 }
 
-/* What a subscriber's record will hold: the frame. Every form of it is made here, once. */
+/* What a subscriber's record will hold: the frame. */
 static uint32_t encode(struct shard *shard, uint64_t hash, enum ws_opcode opcode,
                        struct slice payload)
 {
@@ -325,10 +328,26 @@ static void end_run(struct shard *shard, struct topic *topic)
 {
     message_release(&shard->arena, topic->message);
     topic->message = NONE;
+    if (topic->deflated != NONE) {
+        message_release(&shard->arena, topic->deflated);
+        topic->deflated = NONE;
+    }
     if (topic->members != NONE) {
         arena_give(&shard->arena, topic->members);
         topic->members = NONE;
     }
+}
+
+/* The run's message in the form that the connection agreed on. */
+static uint32_t form_for(struct shard *shard, struct topic *topic, const struct conn *conn)
+{
+    if (!(conn->flags & CONN_DEFLATE)) {
+        return topic->message;
+    }
+    if (topic->deflated == NONE) {
+        topic->deflated = compression_of(shard, topic->message);
+    }
+    return topic->deflated;
 }
 
 /* Queues the run's message for its next members, at most count_max; returns their number. */
@@ -353,7 +372,7 @@ static uint32_t advance(struct shard *shard, struct topic *topic, uint32_t count
         /* Nothing follows a close frame (RFC 6455, section 5.5.1). */
         if (conn->state == CONN_OPEN && conn->generation == generations[i] &&
             (all_stay || channel_reaches(shard->channels, name_of(topic), numbers[i]))) {
-            outbound_queue(shard, numbers[i], topic->message);
+            outbound_queue(shard, numbers[i], form_for(shard, topic, conn));
             receivers++;
         }
     }
@@ -413,6 +432,7 @@ static void check_topic(const struct shard *shard, const struct topic *topic, si
     ASSERT(topic->message != NONE || topic->first != NONE);
     ASSERT(topic->at <= topic->count);
     ASSERT(topic->message != NONE || topic->members == NONE);
+    ASSERT(topic->message != NONE || topic->deflated == NONE);
     for (uint32_t number = topic->first; number != NONE;) {
         const struct message *message = message_at(&shard->arena, number);
         ASSERT(message->references == 1);

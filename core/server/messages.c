@@ -4,6 +4,7 @@
 #include "server/outbound.h"
 #include "server/relay.h"
 #include "server/shard.h"
+#include "ws/utf8.h"
 
 /* Plain mode: a message goes to the channel that the options name, on every host. */
 static void publish(struct shard *shard, uint32_t number, enum ws_opcode opcode,
@@ -29,6 +30,34 @@ static void publish(struct shard *shard, uint32_t number, enum ws_opcode opcode,
         counter_add(&shard->counts.publications_failed[BROKER_FULL], 1);
         outbound_close(shard, number, WS_CLOSE_TRY_AGAIN_LATER, CAUSE_FULL);
     }
+}
+
+/* A whole message, as it came. */
+static void take_message(struct shard *shard, uint32_t number, const struct ws_piece *piece,
+                         struct slice payload)
+{
+    struct slice message;
+
+    if (!piece->is_compressed) {
+        publish(shard, number, piece->opcode, payload);
+        return;
+    }
+    counter_add(&shard->counts.messages_inflated, 1);
+    switch (deflate_decode(shard->deflater, payload, &message)) {
+    case INFLATE_BAD:
+        outbound_close(shard, number, WS_CLOSE_INVALID_PAYLOAD, CAUSE_DEFLATE);
+        return;
+    case INFLATE_TOO_BIG:
+        outbound_close(shard, number, WS_CLOSE_TOO_BIG, CAUSE_TOO_BIG);
+        return;
+    case INFLATE_GOOD:
+        break;
+    }
+    if (piece->opcode == WS_TEXT && utf8_advance(UTF8_ACCEPT, message) != UTF8_ACCEPT) {
+        outbound_close(shard, number, WS_CLOSE_INVALID_PAYLOAD, CAUSE_UTF8);
+        return;
+    }
+    publish(shard, number, piece->opcode, message);
 }
 
 static enum close_cause cause_of(uint16_t code)
@@ -127,7 +156,7 @@ static void data_piece(struct shard *shard, uint32_t number, const struct ws_pie
         return; /* closing: only the close frame still matters (RFC 6455, section 1.4) */
     }
     if (piece->is_first && piece->is_last) {
-        publish(shard, number, piece->opcode, piece->payload);
+        take_message(shard, number, piece, piece->payload);
         return;
     }
     struct partial *partial = conn_partial(shard, conn);
@@ -145,7 +174,7 @@ static void data_piece(struct shard *shard, uint32_t number, const struct ws_pie
         uint32_t message_size = partial->message_size;
         partial->message = NONE;
         partial->message_size = 0;
-        publish(shard, number, piece->opcode, slice_from(message, message_size));
+        take_message(shard, number, piece, slice_from(message, message_size));
         arena_give(&shard->arena, block);
     }
 }
@@ -153,10 +182,12 @@ static void data_piece(struct shard *shard, uint32_t number, const struct ws_pie
 void messages_received(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size)
 {
     struct conn *conn = conn_at(shard, number);
+    const struct ws_limits *limits =
+        conn->flags & CONN_DEFLATE ? &shard->ws_limits_deflate : &shard->ws_limits;
     struct ws_piece piece;
 
     while (conn->state == CONN_OPEN || conn->state == CONN_CLOSING) {
-        enum ws_status status = ws_read(&conn->reader, &shard->ws_limits, bytes, size, &piece);
+        enum ws_status status = ws_read(&conn->reader, limits, bytes, size, &piece);
         if (status == WS_MORE) {
             return;
         }

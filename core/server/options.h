@@ -83,6 +83,9 @@ struct options {
         struct option_names origins; /* empty: any */
         struct option_names protocols;
         uint32_t request_size_max; /* 16 KB */
+        bool deflate;              /* false; true: permessage-deflate for clients that offer it */
+        uint32_t deflate_size_min; /* bytes; shorter messages go as they are: 256 */
+        uint32_t deflate_level;    /* 1 */
     } upgrade;
 
     struct {

@@ -77,6 +77,12 @@ static const struct option_row rows[] = {
          "Subprotocols that may be chosen, the first match wins"),
     SIZE("upgrade.request_size_max", upgrade.request_size_max, "16KB", 1 * KB, 1 * MB, OPTION_ANY,
          "Largest upgrade request; above it 431"),
+    BOOL("upgrade.deflate", upgrade.deflate, "false",
+         "Compress messages (permessage-deflate) for clients that offer it"),
+    SIZE("upgrade.deflate_size_min", upgrade.deflate_size_min, "256", 1, 16 * MB, OPTION_ANY,
+         "Shortest message that is compressed"),
+    NUMBER("upgrade.deflate_level", upgrade.deflate_level, "1", 1, 9, OPTION_ANY,
+           "How hard: 1 is fastest, 9 smallest"),
 
     BOOL("token.required", token.required, "true",
          "Only clients with a good token; false: anyone, for development"),

@@ -1,6 +1,7 @@
 #include "server/outbound.h"
 
 #include "pubsub/message.h"
+#include "server/compression.h"
 #include "server/deadlines.h"
 #include "server/handshakes.h"
 #include "server/inbound.h"
@@ -165,6 +166,12 @@ void outbound_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
     if (message == NONE) {
         abandon_for_memory(shard, number);
         return;
+    }
+    bool is_data = opcode == WS_TEXT || opcode == WS_BINARY;
+    if (is_data && conn_at(shard, number)->flags & CONN_DEFLATE) {
+        uint32_t plain = message;
+        message = compression_of(shard, plain);
+        message_release(&shard->arena, plain);
     }
     outbound_queue(shard, number, message);
     message_release(&shard->arena, message);

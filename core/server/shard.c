@@ -94,11 +94,16 @@ static void set_rules(struct shard *shard)
         .token_places = places,
         .cookie_name = options->token.cookie_name,
         .query_name = options->token.query_name,
+        .deflate = options->upgrade.deflate,
     };
     shard->ws_limits = (struct ws_limits){
         .role = WS_SERVER,
         .message_size_max = options->limits.message_size_max,
     };
+    shard->ws_limits_deflate = shard->ws_limits;
+    shard->ws_limits_deflate.deflate = true;
+    shard->ws_limits_deflate.deflated_size_max =
+        deflate_wire_size_max(options->limits.message_size_max);
 }
 
 /* The ping that all connections share: made once, never released. */
@@ -136,6 +141,15 @@ static bool open_services(struct shard *shard, char *message, size_t message_siz
         (void)snprintf(message, message_size, "shard %u: no memory for its channels",
                        shard->number);
         return false;
+    }
+    if (server->options->upgrade.deflate) {
+        shard->deflater = deflate_open((int)server->options->upgrade.deflate_level,
+                                       server->options->limits.message_size_max);
+        if (!shard->deflater) {
+            (void)snprintf(message, message_size, "shard %u: no memory for upgrade.deflate",
+                           shard->number);
+            return false;
+        }
     }
     shard->tls_server = tls_server_open(&tls_options, message, message_size);
     return shard->tls_server != NULL;
@@ -462,6 +476,7 @@ void shard_close(struct shard *shard)
         tls_server_close(shard->tls_server);
     }
     channel_table_close(shard->channels);
+    deflate_close(shard->deflater);
     for (uint32_t i = 0; i < shard->listener_count; i++) {
         if (shard->listeners[i] >= 0) {
             close(shard->listeners[i]);

@@ -23,6 +23,7 @@
 #include "session/identity.h"
 #include "session/token.h"
 #include "tls/handshake.h"
+#include "ws/deflate.h"
 #include "ws/upgrade.h"
 
 #define SHARD_EVENTS_MAX 1024 /* completions a tick */
@@ -87,7 +88,9 @@ struct shard {
     struct tls_server *tls_server;
     struct upgrade_rules rules;
     struct ws_limits ws_limits;
-    uint32_t ping; /* the ping frame: one message for all */
+    struct ws_limits ws_limits_deflate; /* with permessage-deflate */
+    struct deflater *deflater;          /* NULL: it is switched off */
+    uint32_t ping;                      /* the ping frame: one message for all */
 
     bool starved; /* the arena had no room for a send or a run in this tick: try again soon */
     uint32_t buffers_short; /* ticks for which receive buffers count as short */

@@ -103,6 +103,9 @@ static void open_conn(struct shard *shard, uint32_t number, struct upgrade *upgr
     if (permissions_may_publish(shard, number, claims)) {
         conn->flags |= CONN_MAY_PUBLISH;
     }
+    if (upgrade->extension.has_deflate) {
+        conn->flags |= CONN_DEFLATE;
+    }
     deadlines_opened(shard, number, claims->expires_s);
     if (user == TALLY_LIMIT) {
         /* A browser's page sees a close code, but not the status of a refused upgrade. */

@@ -16,6 +16,7 @@
 /* reader->state: what outlives a frame. */
 #define STATE_MESSAGE    0x03u /* 0: between messages, else WS_TEXT or WS_BINARY */
 #define STATE_STARTED    0x04u /* a piece of this message was handed out */
+#define STATE_COMPRESSED 0x08u
 #define STATE_UTF8_SHIFT 4
 
 static bool is_control(const struct ws_reader *reader)
@@ -45,14 +46,20 @@ static bool header_is_whole(const struct ws_reader *reader)
 }
 
 /* Reserved bits and opcodes (section 5.2), and the order of fragments (5.4, 5.5). */
-static bool first_byte_is_valid(const struct ws_reader *reader, uint8_t byte)
+static bool first_byte_is_valid(const struct ws_reader *reader, bool deflate, uint8_t byte)
 {
     bool in_message = (reader->state & STATE_MESSAGE) != 0;
+    unsigned reserved = byte & BITS_RESERVED;
+    unsigned opcode = byte & BITS_OPCODE;
 
-    if ((byte & BITS_RESERVED) != 0) {
+    /* RFC 7692, section 6.1: only a message's first frame may say that it is compressed. */
+    if (reserved == WS_COMPRESSED && deflate && (opcode == WS_TEXT || opcode == WS_BINARY)) {
+        reserved = 0;
+    }
+    if (reserved != 0) {
         return false;
     }
-    switch (byte & BITS_OPCODE) {
+    switch (opcode) {
     case WS_CONTINUATION:
         return in_message;
     case WS_TEXT:
@@ -95,10 +102,15 @@ static uint16_t push_length_byte(struct ws_reader *reader, uint8_t byte)
 }
 
 /* The length is known: minimal form (section 5.2), and the limit over all fragments. */
-static uint16_t judge_length(struct ws_reader *reader, uint32_t message_size_max)
+static uint16_t judge_length(struct ws_reader *reader, const struct ws_limits *limits)
 {
     unsigned form = reader->head[1] & BITS_LENGTH;
     uint32_t size = reader->payload_left;
+    bool is_first = (reader->head[0] & BITS_OPCODE) != WS_CONTINUATION;
+    bool is_compressed =
+        is_first ? (reader->head[0] & WS_COMPRESSED) != 0 : (reader->state & STATE_COMPRESSED) != 0;
+    uint32_t message_size_max =
+        is_compressed ? limits->deflated_size_max : limits->message_size_max;
 
     if ((form == LENGTH_16 && size < LENGTH_16) || (form == LENGTH_64 && size <= UINT16_MAX)) {
         return WS_CLOSE_PROTOCOL_ERROR;
@@ -110,8 +122,9 @@ static uint16_t judge_length(struct ws_reader *reader, uint32_t message_size_max
         return WS_CLOSE_TOO_BIG;
     }
     reader->message_size += size;
-    if ((reader->head[0] & BITS_OPCODE) != WS_CONTINUATION) {
-        reader->state = reader->head[0] & BITS_OPCODE;
+    if (is_first) {
+        reader->state =
+            (uint8_t)((reader->head[0] & BITS_OPCODE) | (is_compressed ? STATE_COMPRESSED : 0));
     }
     return 0;
 }
@@ -124,7 +137,7 @@ static uint16_t push_header_byte(struct ws_reader *reader, const struct ws_limit
     uint16_t error = 0;
 
     if (at == 0) {
-        error = first_byte_is_valid(reader, byte) ? 0 : WS_CLOSE_PROTOCOL_ERROR;
+        error = first_byte_is_valid(reader, limits->deflate, byte) ? 0 : WS_CLOSE_PROTOCOL_ERROR;
         reader->head[0] = byte;
     } else if (at == 1) {
         error = second_byte_is_valid(reader, limits->role, byte) ? 0 : WS_CLOSE_PROTOCOL_ERROR;
@@ -137,7 +150,7 @@ static uint16_t push_header_byte(struct ws_reader *reader, const struct ws_limit
     }
     reader->header_size++;
     if (error == 0 && at >= 1 && at + 1 == length_end(reader->head[1])) {
-        error = judge_length(reader, limits->message_size_max);
+        error = judge_length(reader, limits);
     }
     return error;
 }
@@ -203,6 +216,7 @@ static void take_piece(struct ws_reader *reader, uint8_t *input, size_t size,
         piece->opcode = (enum ws_opcode)(reader->state & STATE_MESSAGE);
         piece->is_first = (reader->state & STATE_STARTED) == 0;
         piece->is_last = is_end && (reader->head[0] & BIT_FIN) != 0;
+        piece->is_compressed = (reader->state & STATE_COMPRESSED) != 0;
     }
 }
 
@@ -255,7 +269,8 @@ enum ws_status ws_read(struct ws_reader *reader, const struct ws_limits *limits,
         take_piece(reader, input + at, size - at, piece);
         at += piece->payload.size;
         piece->consumed = at;
-        if (!is_control(reader) && is_text(reader) && !check_text(reader, piece)) {
+        bool is_checked = !is_control(reader) && is_text(reader) && !piece->is_compressed;
+        if (is_checked && !check_text(reader, piece)) {
             return fail(reader, piece, WS_CLOSE_INVALID_PAYLOAD);
         }
         settle(reader, piece);
@@ -326,6 +341,9 @@ void ws_reader_check(const struct ws_reader *reader)
     unsigned utf8 = reader->state >> STATE_UTF8_SHIFT;
 
     ASSERT(message <= WS_BINARY);
+    if (reader->state & STATE_COMPRESSED) {
+        ASSERT(utf8 == UTF8_ACCEPT); /* not checked here */
+    }
     ASSERT(reader->header_size <= WS_HEADER_SIZE_MAX);
     if (reader->header_size >= HEAD_SIZE) {
         ASSERT(reader->header_size <= header_end(reader->head[1]));

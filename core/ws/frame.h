@@ -29,7 +29,8 @@ struct ws_reader {
     uint8_t mask[4];       /* turned as payload is read: mask[0] fits the next byte */
     uint8_t header_size; /* bytes of the header read; kept to the payload's end, 0 between frames */
     uint8_t head[2];     /* the frame's first two bytes */
-    uint8_t state;       /* opcode of the message (2 bits), a piece was given (1), UTF-8 (4) */
+    uint8_t state;       /* opcode (2 bits) of the message, a piece was given (1), it is compressed
+                            (1), UTF-8 (4) */
 };
 static_assert(sizeof(struct ws_reader) == 16, "one per connection");
 
@@ -41,6 +42,8 @@ enum ws_role {
 struct ws_limits {
     enum ws_role role;
     uint32_t message_size_max; /* bytes; larger: 1009 */
+    bool deflate; /* permessage-deflate was agreed on: RSV1 of a first frame says "compressed" */
+    uint32_t deflated_size_max; /* then: bytes of a compressed message as it comes */
 };
 
 enum ws_status {
@@ -54,6 +57,7 @@ struct ws_piece {
     enum ws_opcode opcode; /* of the message (never WS_CONTINUATION) or of the control frame */
     bool is_first;         /* first piece of its message or control frame */
     bool is_last;          /* last piece of its message or control frame (may be empty) */
+    bool is_compressed;    /* to be inflated; then its text is to be checked, too */
     struct slice payload;  /* unmasked, in place */
     uint16_t close_code;
 };
@@ -69,6 +73,9 @@ MUST_CHECK enum ws_status ws_read(struct ws_reader *reader, const struct ws_limi
 /* Checks the gathered payload of a close frame. WS_PIECE: *code is the peer's (WS_CLOSE_NO_STATUS
  * when there is none). WS_ERROR: *code is the one to close with. */
 MUST_CHECK enum ws_status ws_read_close(struct slice payload, uint16_t *code);
+
+/* RSV1, for the first byte of a header: the message is compressed (RFC 7692, section 6). */
+#define WS_COMPRESSED 0x40u
 
 /* Writes an unmasked frame header (a server's); FIN set. Returns its size: 2, 4 or 10. */
 MUST_CHECK size_t ws_write_header(enum ws_opcode opcode, uint64_t payload_size,

@@ -10,6 +10,7 @@ enum field {
     FIELD_CONNECTION,
     FIELD_CONTENT_LENGTH,
     FIELD_COOKIE,
+    FIELD_EXTENSIONS,
     FIELD_HOST,
     FIELD_KEY,
     FIELD_ORIGIN,
@@ -26,6 +27,7 @@ static const char *const field_names[FIELD_OTHER] = {
     [FIELD_CONNECTION] = "Connection",
     [FIELD_CONTENT_LENGTH] = "Content-Length",
     [FIELD_COOKIE] = "Cookie",
+    [FIELD_EXTENSIONS] = "Sec-WebSocket-Extensions",
     [FIELD_HOST] = "Host",
     [FIELD_KEY] = "Sec-WebSocket-Key",
     [FIELD_ORIGIN] = "Origin",
@@ -190,6 +192,11 @@ static bool read_field(struct findings *findings, enum field field, struct slice
         return read_content_length(findings, value);
     case FIELD_COOKIE:
         read_cookie(findings, value);
+        return true;
+    case FIELD_EXTENSIONS:
+        if (findings->rules->deflate) {
+            extension_read(&upgrade->extension, value);
+        }
         return true;
     case FIELD_HOST:
         keep_single(&findings->host, value);

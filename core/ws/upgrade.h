@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/bytes.h"
+#include "ws/extension.h"
 #include "ws/query.h"
 
 #define UPGRADE_KEY_SIZE 24 /* characters: 16 bytes in base64 */
@@ -65,6 +66,7 @@ struct upgrade_rules {
     size_t origin_count;
     const char *const *protocols; /* subprotocols that we speak, besides the token's "bearer" */
     size_t protocol_count;
+    bool deflate;          /* permessage-deflate may be agreed on */
     unsigned token_places; /* enum token_place, or-ed; 0: no token wanted */
     const char *cookie_name;
     const char *query_name;
@@ -82,6 +84,7 @@ struct upgrade {
     struct slice protocol; /* the subprotocol to answer with; data NULL: none */
     struct slice token;    /* as it stands in the request; data NULL: none */
     enum token_place token_place;
+    struct extension extension; /* what was agreed on */
     struct slice user_agent;
 };
 

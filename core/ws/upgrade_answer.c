@@ -145,6 +145,11 @@ static void put_acceptance(struct answer *answer, const struct upgrade *upgrade)
         put(answer, upgrade->protocol);
         put_text(answer, "\r\n");
     }
+    if (upgrade->extension.has_deflate) {
+        put_text(answer, "Sec-WebSocket-Extensions: ");
+        put_text(answer, extension_answer(&upgrade->extension));
+        put_text(answer, "\r\n");
+    }
     put_text(answer, "\r\n");
 }
 

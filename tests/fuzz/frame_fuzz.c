@@ -2,7 +2,8 @@
  * Frames from anyone, for both roles: whatever the bytes, cut as the first byte says they give what
  * they give at once, the reader stays sound, and every piece lies in the input.
  *
- * Byte 0: how the input is cut; byte 1: role (bit 0) and message limit; then the input.
+ * Byte 0: how the input is cut; byte 1: role (bit 0), message limit (3 bits), and whether messages
+ * may be compressed (1 bit); then the input.
  */
 #include "ws/frame.h"
 
@@ -48,7 +49,7 @@ static void gather(struct run *run, const struct ws_piece *piece)
 
 static void take(struct run *run, const struct ws_piece *piece)
 {
-    const uint8_t opcode = (uint8_t)piece->opcode;
+    const uint8_t opcode = (uint8_t)(piece->opcode | (piece->is_compressed ? WS_COMPRESSED : 0));
 
     ASSERT(piece->payload.size > 0 || piece->is_last);
     if (piece->is_first) {
@@ -58,7 +59,8 @@ static void take(struct run *run, const struct ws_piece *piece)
     if (piece->is_last) {
         add(run, "]", 1);
     }
-    if (opcode >= WS_CLOSE) {
+    if (piece->opcode >= WS_CLOSE) {
+        ASSERT(!piece->is_compressed);
         gather(run, piece);
     }
 }
@@ -117,6 +119,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct ws_limits limits = {
         .role = (data[1] & 1) == 0 ? WS_SERVER : WS_CLIENT,
         .message_size_max = sizes_max[data[1] >> 1 & 7],
+        .deflate = (data[1] & 16) != 0,
+        .deflated_size_max = sizes_max[data[1] >> 2 & 7],
     };
     struct slice input = slice_from(data + 2, size - 2);
     read_all(&whole, &limits, input, 0);

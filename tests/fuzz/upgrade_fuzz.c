@@ -57,7 +57,10 @@ static bool is_same(const struct upgrade *a, const struct upgrade *b)
            slice_equal(a->path, b->path) && slice_equal(a->query, b->query) &&
            slice_equal(a->host, b->host) && slice_equal(a->origin, b->origin) &&
            slice_equal(a->protocol, b->protocol) && slice_equal(a->token, b->token) &&
-           a->token_place == b->token_place && slice_equal(a->user_agent, b->user_agent);
+           a->token_place == b->token_place &&
+           a->extension.has_deflate == b->extension.has_deflate &&
+           a->extension.names_window == b->extension.names_window &&
+           slice_equal(a->user_agent, b->user_agent);
 }
 
 /* Reads longer and longer prefixes, until one is decided. Returns its size. */
@@ -96,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .token_places = data[1] & 15u,
         .cookie_name = "sid",
         .query_name = "token",
+        .deflate = true,
     };
     struct slice input = slice_from(data + 2, size - 2);
     enum upgrade_status status = upgrade_read(&rules, input.data, input.size, &upgrade);

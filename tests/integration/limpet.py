@@ -261,6 +261,7 @@ class WebSocket:
     def __init__(self, sock):
         self.sock = sock
         self.buffer = b""
+        self.rsv = 0  # the reserved bits of the frame that was received last
 
     def _more(self):
         data = self.sock.recv(65536)
@@ -302,6 +303,7 @@ class WebSocket:
         while len(self.buffer) < start + size:
             self._more()
         opcode, payload = self.buffer[0] & 0x0F, self.buffer[start:start + size]
+        self.rsv = self.buffer[0] >> 4 & 7
         self.buffer = self.buffer[start + size:]
         return opcode, payload
 

@@ -29,10 +29,11 @@ static char letter(enum ws_opcode opcode)
 
 static size_t add_piece(const struct ws_piece *piece, char *text, size_t at)
 {
+    assert_true(!piece->is_compressed || piece->opcode < WS_CLOSE);
     assert_true(at + piece->payload.size + 4 < FEED_TEXT_MAX);
     assert_true(piece->payload.size > 0 || piece->is_last);
     if (piece->is_first) {
-        text[at++] = letter(piece->opcode);
+        text[at++] = (char)(letter(piece->opcode) + (piece->is_compressed ? 'a' - 'A' : 0));
         text[at++] = '[';
     }
     if (piece->payload.size > 0) {

@@ -1,8 +1,9 @@
 /*
  * feed.h - frames fed to a reader in segments, and what came out as one line of text.
  *
- *   T[text] B[binary] P[ping] O[pong] C[close], a control frame inside a message inside its
- * brackets: T[he P[x] llo] without the spaces; at the end " 1002" when the reader failed so.
+ *   T[text] B[binary] t[compressed text] b[compressed binary] P[ping] O[pong] C[close], a control
+ * frame inside a message inside its brackets: T[he P[x] llo] without the spaces; at the end " 1002"
+ * when the reader failed so.
  */
 #pragma once
 

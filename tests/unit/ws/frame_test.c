@@ -311,6 +311,51 @@ static void test_limit(void **state)
     assert_string_equal(actual, "T[]P[a] 1009");
 }
 
+/* With permessage-deflate: limits 4 for messages, 8 for compressed ones on the wire. */
+static void test_compressed(void **state)
+{
+    static const struct frame_case cases[] = {
+        {"text", "c1 83" M "616263", "t[abc]"},
+        {"binary", "c2 81" M "61", "b[a]"},
+        {"empty", "c1 80" M, "t[]"},
+        {"not compressed", "81 81" M "61", "T[a]"},
+        {"fragments", "41 81" M "61 00 81" M "62 80 81" M "63", "t[abc]"},
+        {"fragments, then a plain message", "42 81" M "61 80 80" M "81 81" M "62", "b[a]T[b]"},
+        {"an empty first one", "41 80" M "80 81" M "61", "t[a]"},
+        {"a ping between", "41 81" M "61 89 81" M "78 80 81" M "62", "t[aP[x]b]"},
+        {"text is not looked at", "c1 82" M "c0ff", "t[\xc0\xff]"},
+        {"nor its end", "c1 81" M "e2", "t[\xe2]"},
+        {"but that of plain text is", "c1 81" M "e2 81 81" M "e2", "t[\xe2] 1007"},
+        {"on a continuation", "41 81" M "61 c0", "t[a 1002"},
+        {"on a continuation of a plain message", "01 81" M "61 c0", "T[a 1002"},
+        {"on a ping", "c9", " 1002"},
+        {"on a close", "c8", " 1002"},
+        {"the second bit", "a1", " 1002"},
+        {"the third bit too", "d1", " 1002"},
+        {"first and second", "e2", " 1002"},
+        {"an unknown opcode", "c3", " 1002"},
+        {"a second first", "41 81" M "61 c1", "t[a 1002"},
+        {"at the wire's limit", "c2 88" M "6162636465666768", "b[abcdefgh]"},
+        {"over it", "c2 89", " 1009"},
+        {"fragments at it", "42 87" M "61626364656667 80 81" M "68", "b[abcdefgh]"},
+        {"fragments over it", "42 87" M "61626364656667 80 82", "b[abcdefg 1009"},
+        {"a plain one over its own", "82 85", " 1009"},
+    };
+    const struct ws_limits limits = {
+        .role = WS_SERVER, .message_size_max = 4, .deflate = true, .deflated_size_max = 8};
+    uint8_t input[128];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t size = feed_from_hex(cases[i].input, input);
+        (void)feed(&limits, slice_from(input, size), FEED_WHOLE, actual);
+        if (strcmp(actual, cases[i].output) != 0) {
+            fail_msg("%s: %s instead of %s", cases[i].name, actual, cases[i].output);
+        }
+        check_cuts(cases[i].name, &limits, slice_from(input, size));
+    }
+}
+
 /* The sum of the fragments near the end of 32 bits. */
 static void test_limit_sum(void **state)
 {
@@ -381,6 +426,7 @@ int main(void)
         cmocka_unit_test(test_every_head),   cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_limit),        cmocka_unit_test(test_limit_sum),
         cmocka_unit_test(test_error_zeroes), cmocka_unit_test(test_random_stream),
+        cmocka_unit_test(test_compressed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

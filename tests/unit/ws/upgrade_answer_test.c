@@ -146,6 +146,50 @@ static void test_acceptance(void **state)
                               "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
 }
 
+static void test_extension(void **state)
+{
+    static const char offer[] =
+        OPENING "Sec-WebSocket-Extensions: x, permessage-deflate; level=9\r\n"
+                "sec-websocket-extensions: permessage-deflate; server_max_window_bits=12\r\n" END;
+    const struct upgrade_rules rules = {.request_size_max = 4096, .deflate = true};
+    const struct upgrade_rules off = {.request_size_max = 4096};
+    struct upgrade upgrade;
+
+    (void)state;
+    assert_int_equal(opening_read(&rules, offer, &upgrade), UPGRADE_OK);
+    assert_true(upgrade.extension.has_deflate);
+    answer(&upgrade);
+    assert_string_equal(strstr(text, "Sec-WebSocket-Extensions"),
+                        "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
+                        "client_no_context_takeover; server_max_window_bits=12\r\n\r\n");
+    upgrade_decide(&upgrade, UPGRADE_FULL);
+    answer(&upgrade);
+    assert_null(strstr(text, "Extensions"));
+    /* Not offered; not wanted. */
+    assert_int_equal(opening_read(&rules, OPENING END, &upgrade), UPGRADE_OK);
+    assert_false(upgrade.extension.has_deflate);
+    assert_int_equal(opening_read(&off, offer, &upgrade), UPGRADE_OK);
+    assert_false(upgrade.extension.has_deflate);
+    answer(&upgrade);
+    assert_null(strstr(text, "Extensions"));
+}
+
+/* The longest answer fits. */
+static void test_longest_acceptance(void **state)
+{
+    char name[UPGRADE_PROTOCOL_SIZE_MAX + 1];
+    struct upgrade upgrade = {.key = slice_text("dGhlIHNhbXBsZSBub25jZQ=="),
+                              .extension = {.has_deflate = true, .names_window = true}};
+
+    (void)state;
+    memset(name, 'p', UPGRADE_PROTOCOL_SIZE_MAX);
+    name[UPGRADE_PROTOCOL_SIZE_MAX] = '\0';
+    upgrade.protocol = slice_text(name);
+    upgrade_decide(&upgrade, UPGRADE_OK);
+    answer(&upgrade);
+    assert_non_null(strstr(text, "server_max_window_bits=12\r\n\r\n"));
+}
+
 /* A good request that is refused later is answered without any of its own bytes. */
 static void test_decided_later(void **state)
 {
@@ -169,10 +213,9 @@ static void test_decided_later(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_reasons),
-        cmocka_unit_test(test_acceptance),
-        cmocka_unit_test(test_decided_later),
+        cmocka_unit_test(test_refusals),           cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_acceptance),         cmocka_unit_test(test_extension),
+        cmocka_unit_test(test_longest_acceptance), cmocka_unit_test(test_decided_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
