@@ -1,10 +1,9 @@
 /*
  * Goal: keys are handed over only if they are what the library uses; every doubt is a refusal.
  */
-#include "duel.h"
+#include "bare.h"
 #include "pki.h"
 #include "tls/context.h"
-#include "tls/exchange.h"
 #include "tls/heap.h"
 
 #include <setjmp.h>
@@ -48,8 +47,8 @@ static int close_fixture(void **state)
     return 0;
 }
 
-/* Runs a bare exchange with OpenSSL's client to its end; the exchange stays open. */
-static void run(struct exchange *exchange, struct tls_keys *keys, int version, const char *suite)
+/* Runs a bare exchange with OpenSSL's client to its end; it stays open. */
+static void run(struct bare *bare, int version, const char *suite)
 {
     SSL *ssl = duel_client_new(fixture.client, NULL);
     SSL_set_max_proto_version(ssl, version);
@@ -57,29 +56,9 @@ static void run(struct exchange *exchange, struct tls_keys *keys, int version, c
                                                : SSL_set_cipher_list(ssl, suite),
                      1);
     SSL_clear_options(ssl, SSL_OP_ENABLE_MIDDLEBOX_COMPAT);
-    assert_true(exchange_open(exchange, fixture.contexts.list[0]));
-    enum exchange_status status = EXCHANGE_MORE;
-    struct exchange_failure failure;
-    while (status == EXCHANGE_MORE) {
-        uint8_t flight[16384];
-        (void)SSL_do_handshake(ssl);
-        const int size = BIO_read(SSL_get_wbio(ssl), flight, sizeof(flight));
-        assert_true(size > 0);
-        for (size_t at = 0; at < (size_t)size && status == EXCHANGE_MORE;) {
-            uint8_t alert = 0;
-            const size_t record_size =
-                wire_frame(slice_from(flight + at, (size_t)size - at), &alert);
-            assert_true(record_size > 0);
-            status = exchange_run(exchange, slice_from(flight + at, record_size), keys, &failure);
-            at += record_size;
-        }
-        if (exchange->output_size > 0) {
-            BIO_write(SSL_get_rbio(ssl), exchange->output, (int)exchange->output_size);
-        }
-        exchange_clear_output(exchange);
-    }
-    assert_int_equal(status, EXCHANGE_DONE);
-    SSL_free(ssl);
+    bare_open(bare, fixture.contexts.list[0], ssl);
+    bare_run(bare);
+    assert_int_equal(bare->status, EXCHANGE_DONE);
 }
 
 static bool keys_again(const struct exchange *exchange, const struct capture *capture,
@@ -91,27 +70,28 @@ static bool keys_again(const struct exchange *exchange, const struct capture *ca
 
 static void check_secrets(const char *suite, size_t secret_size)
 {
-    struct exchange exchange;
-    struct tls_keys keys;
-    run(&exchange, &keys, TLS1_3_VERSION, suite);
-    assert_int_equal(exchange.capture.secret_size, secret_size);
-    assert_true(keys_again(&exchange, &exchange.capture, &exchange.wire));
-    assert_memory_equal(keys.send_secret, exchange.capture.server_application, secret_size);
-    assert_memory_equal(keys.receive_secret, exchange.capture.client_application, secret_size);
+    static struct bare bare;
+    const struct exchange *exchange = &bare.exchange;
+    run(&bare, TLS1_3_VERSION, suite);
+    assert_int_equal(exchange->capture.secret_size, secret_size);
+    assert_true(keys_again(exchange, &exchange->capture, &exchange->wire));
+    assert_memory_equal(bare.keys.send_secret, exchange->capture.server_application, secret_size);
+    assert_memory_equal(bare.keys.receive_secret, exchange->capture.client_application,
+                        secret_size);
     for (size_t i = 0; i < secret_size; i++) {
-        struct capture wrong = exchange.capture;
+        struct capture wrong = exchange->capture;
         wrong.server_application[i] ^= 1;
-        assert_false(keys_again(&exchange, &wrong, &exchange.wire));
-        wrong = exchange.capture;
+        assert_false(keys_again(exchange, &wrong, &exchange->wire));
+        wrong = exchange->capture;
         wrong.client_application[i] ^= 0x80;
-        assert_false(keys_again(&exchange, &wrong, &exchange.wire));
+        assert_false(keys_again(exchange, &wrong, &exchange->wire));
     }
-    struct capture wrong = exchange.capture;
+    struct capture wrong = exchange->capture;
     wrong.secret_size = 0;
-    assert_false(keys_again(&exchange, &wrong, &exchange.wire));
+    assert_false(keys_again(exchange, &wrong, &exchange->wire));
     wrong.secret_size = secret_size == 32 ? 48 : 32;
-    assert_false(keys_again(&exchange, &wrong, &exchange.wire));
-    exchange_close(&exchange);
+    assert_false(keys_again(exchange, &wrong, &exchange->wire));
+    bare_close(&bare);
     assert_int_equal(heap_used(), 0);
 }
 
@@ -126,28 +106,28 @@ static void other_secrets_are_refused(void **state)
 static void a_nonce_that_could_come_again_is_refused(void **state)
 {
     (void)state;
-    struct exchange exchange;
-    struct tls_keys keys;
-    run(&exchange, &keys, TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256");
-    assert_true(exchange.wire.nonce_seen);
-    struct wire wire = exchange.wire;
+    static struct bare bare;
+    const struct exchange *exchange = &bare.exchange;
+    run(&bare, TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256");
+    assert_true(exchange->wire.nonce_seen);
+    struct wire wire = exchange->wire;
     wire.nonce = UINT64_C(1) << 33;
-    assert_true(keys_again(&exchange, &exchange.capture, &wire));
+    assert_true(keys_again(exchange, &exchange->capture, &wire));
     wire.nonce--;
-    assert_false(keys_again(&exchange, &exchange.capture, &wire));
+    assert_false(keys_again(exchange, &exchange->capture, &wire));
     wire.nonce = 0;
-    assert_false(keys_again(&exchange, &exchange.capture, &wire));
-    wire = exchange.wire;
+    assert_false(keys_again(exchange, &exchange->capture, &wire));
+    wire = exchange->wire;
     wire.nonce_seen = false;
-    assert_false(keys_again(&exchange, &exchange.capture, &wire));
-    exchange_close(&exchange);
+    assert_false(keys_again(exchange, &exchange->capture, &wire));
+    bare_close(&bare);
 
     /* ChaCha's nonces are the sequence numbers: there is no random one. */
-    run(&exchange, &keys, TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305");
-    wire = exchange.wire;
+    run(&bare, TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305");
+    wire = exchange->wire;
     wire.nonce = 0;
-    assert_true(keys_again(&exchange, &exchange.capture, &wire));
-    exchange_close(&exchange);
+    assert_true(keys_again(exchange, &exchange->capture, &wire));
+    bare_close(&bare);
     assert_int_equal(heap_used(), 0);
 }
 

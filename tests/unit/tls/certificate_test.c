@@ -7,15 +7,12 @@
 
 #include "base/log.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -482,68 +479,6 @@ static void a_file_without_end_is_refused(void **state)
     assert_non_null(strstr(fixture.message, "/dev/zero: cannot be read"));
 }
 
-/* --- the dev mode's own --- */
-
-static void a_made_certificate_serves(void **state)
-{
-    (void)state;
-    static const char *const names[] = {"localhost", "127.0.0.1", "::1", "*.dev.example"};
-    const struct certificate_files files = {pki_path(&fixture.pki, "made.pem"),
-                                            pki_path(&fixture.pki, "made.key")};
-    for (int round = 0; round < 2; round++) { /* the second replaces the first */
-        assert_int_equal(
-            certificate_make(names, 4, &files, fixture.message, sizeof(fixture.message)), 0);
-    }
-    struct stat status;
-    assert_int_equal(stat(files.key_path, &status), 0);
-    assert_int_equal(status.st_mode & 0777, 0600);
-    struct certificate_set *set = open_set(&files, 1);
-    assert_non_null(set);
-    assert_string_equal(fixture.logged, "");
-    struct tls_server *server = server_with(set);
-    check_served(server, "x.dev.example", NULL, "localhost");
-    tls_server_close(server);
-    certificate_set_close(set);
-
-    BIO *in = BIO_new_file(files.certificate_path, "r");
-    X509 *x509 = PEM_read_bio_X509(in, NULL, NULL, NULL);
-    BIO_free(in);
-    assert_non_null(x509);
-    assert_int_equal(X509_check_host(x509, "localhost", 0, 0, NULL), 1);
-    assert_int_equal(X509_check_host(x509, "x.dev.example", 0, 0, NULL), 1);
-    assert_int_equal(X509_check_host(x509, "other", 0, 0, NULL), 0);
-    assert_int_equal(X509_check_ip_asc(x509, "127.0.0.1", 0), 1);
-    assert_int_equal(X509_check_ip_asc(x509, "::1", 0), 1);
-    assert_int_equal(X509_check_ip_asc(x509, "127.0.0.2", 0), 0);
-    X509_STORE *store = X509_STORE_new();
-    X509_STORE_add_cert(store, x509);
-    X509_STORE_CTX *context = X509_STORE_CTX_new();
-    X509_STORE_CTX_init(context, store, x509, NULL);
-    X509_STORE_CTX_set_flags(context, X509_V_FLAG_X509_STRICT | X509_V_FLAG_CHECK_SS_SIGNATURE);
-    assert_int_equal(X509_verify_cert(context), 1);
-    X509_STORE_CTX_free(context);
-    X509_STORE_free(store);
-    X509_free(x509);
-}
-
-static void what_cannot_be_written_is_said(void **state)
-{
-    (void)state;
-    static const char *const names[] = {"localhost"};
-    const struct certificate_files nowhere = {"/nonexistent/a.pem", "/nonexistent/a.key"};
-    assert_int_equal(certificate_make(names, 1, &nowhere, fixture.message, sizeof(fixture.message)),
-                     -ENOENT);
-    assert_non_null(strstr(fixture.message, "/nonexistent/a.key"));
-    static char long_name[5000];
-    memset(long_name, 'a', sizeof(long_name) - 1);
-    const char *const long_names[] = {long_name};
-    const struct certificate_files files = {pki_path(&fixture.pki, "l.pem"),
-                                            pki_path(&fixture.pki, "l.key")};
-    assert_true(certificate_make(long_names, 1, &files, fixture.message, sizeof(fixture.message)) <
-                0);
-    assert_int_not_equal(access(files.key_path, F_OK), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -556,8 +491,6 @@ int main(void)
         cmocka_unit_test(key_formats),
         cmocka_unit_test(errors_name_file_and_reason),
         cmocka_unit_test(a_file_without_end_is_refused),
-        cmocka_unit_test(a_made_certificate_serves),
-        cmocka_unit_test(what_cannot_be_written_is_said),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
 }
