@@ -86,6 +86,21 @@ MUST_CHECK bool channel_next_change(struct channel_table *table, struct channel_
 /* The change that channel_next_change told last was taken; before any other call. */
 void channel_change_done(struct channel_table *table);
 
+/* --- what is in the table --- */
+
+/* A connection's subscriptions, one after the other: after NONE comes the first; NONE when there is
+ * no more. *name is borrowed; of a pattern: with its '*'. */
+MUST_CHECK uint32_t channel_next_of(const struct channel_table *table, uint32_t conn_number,
+                                    uint32_t subscription, struct slice *name);
+
+/* Every channel has a number below this one. */
+MUST_CHECK uint32_t channel_numbers_max(const struct channel_table *table);
+
+/* The channel of this number, with how many members; false when there is none, or it is a pattern,
+ * or nobody is subscribed. */
+MUST_CHECK bool channel_look(const struct channel_table *table, uint32_t number, struct slice *name,
+                             uint32_t *members);
+
 struct channel_counts {
     uint32_t channels; /* with members */
     uint32_t subscriptions;

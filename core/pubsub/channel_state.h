@@ -1,5 +1,5 @@
 /*
- * channel_state.h - the insides of a table of channels; for channel.c and channel_match.c alone.
+ * channel_state.h - the insides of a table of channels; for channel*.c alone.
  */
 #pragma once
 

@@ -159,6 +159,10 @@ void conn_reap(struct shard *shard)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t number = queue_pop(&shard->reap);
         struct conn *conn = conn_at(shard, number);
+        if (!errands_leave(shard, number)) {
+            queue_push(&shard->reap, number);
+            continue;
+        }
         if (conn->flags & CONN_DIRTY) { /* the flush has yet to come to it and take its mark away */
             queue_push(&shard->reap, number);
             continue;
@@ -167,7 +171,6 @@ void conn_reap(struct shard *shard)
         ASSERT(conn->in_flight == 0);
         ASSERT(conn->send == NONE);
         outbound_drop_queue(shard, conn);
-        channel_unsubscribe_all(shard->channels, number);
         end_partial(shard, conn);
         opening_end(shard, conn);
         end_keys(shard, conn);
@@ -189,8 +192,9 @@ void conn_free(struct shard *shard, uint32_t number)
 }
 
 /* Somebody will wake it: a wait, an operation that completes, or the flush of the next tick. */
-static void check_is_driven(struct shard *shard, const struct conn *conn)
+static void check_is_driven(struct shard *shard, uint32_t number)
 {
+    const struct conn *conn = conn_at(shard, number);
     const unsigned reading = CONN_POLLING | CONN_RECEIVING;
     bool writing = conn->flags & CONN_DIRTY || conn->in_flight & CONN_SENDING;
 
@@ -213,7 +217,8 @@ static void check_is_driven(struct shard *shard, const struct conn *conn)
         ASSERT(writing || conn->in_flight & reading);
         break;
     case CONN_DEAD:
-        ASSERT(conn->in_flight != 0 || conn->flags & CONN_DIRTY);
+        ASSERT(conn->in_flight != 0 || conn->flags & CONN_DIRTY ||
+               identities_find(&shard->identities, number) != NULL);
         break;
     case CONN_FREE:
         ASSERT(false); /* its number is taken */
@@ -245,7 +250,7 @@ void conn_check(struct shard *shard, uint32_t number)
     }
     ASSERT(conn->generation != 0);
     ws_reader_check(&conn->reader);
-    check_is_driven(shard, conn);
+    check_is_driven(shard, number);
     ASSERT((conn->state != CONN_DEAD) == wheel_is_set(&shard->wheel, number));
     ASSERT((conn->deadline != DEADLINE_NONE) == wheel_is_set(&shard->wheel, number));
     check_has_what_its_state_needs(conn);

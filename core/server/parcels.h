@@ -23,6 +23,10 @@ MUST_CHECK size_t parcels_write_publication(uint8_t head[PARCEL_HEAD_MAX], struc
 MUST_CHECK size_t parcels_write_refusal(uint8_t head[PARCEL_HEAD_MAX], uint32_t number,
                                         uint32_t generation, enum broker_outcome outcome);
 
+/* Which channels match the glob? The shard answers with relay_report. */
+MUST_CHECK size_t parcels_write_report(uint8_t head[PARCEL_HEAD_MAX], uint32_t report,
+                                       struct slice glob);
+
 /* --- from the main thread --- */
 
 /* It owns ring: every shard stops within stop_ms, which is not 0. No parcel: it need not wait

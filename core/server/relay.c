@@ -183,7 +183,8 @@ static void flush(struct relay *relay)
 static bool is_idle(const struct relay *relay)
 {
     return !relay->work_left && relay->delivery.left_count == 0 && !relay->backlog.first &&
-           relay->pending.count == 0;
+           relay->pending.count == 0 && relay->census.number == 0 &&
+           relay->census.waiting_count == 0;
 }
 
 /* Time is up: whoever still waits for an answer is told what is known. */
@@ -194,6 +195,11 @@ static void give_up(struct relay *relay)
     while (relay->backlog.first) {
         const struct relay_origin origin = relay->backlog.first->origin;
         backlog_pop(&relay->backlog);
+        relay_refuse(relay, &origin, BROKER_AWAY);
+    }
+    struct relay_ask *ask;
+    while ((ask = census_drop(&relay->census))) {
+        const struct relay_origin origin = {.ask = ask};
         relay_refuse(relay, &origin, BROKER_AWAY);
     }
     for (uint32_t ticket = 0; relay->pending.count > 0; ticket++) {
@@ -246,6 +252,7 @@ bool relay_turn(struct relay *relay, uint32_t wait_ms)
         relay_drain_backlog(relay);
         relay->work_left |= relay_take_requests(relay);
         relay->work_left |= relay->delivery.left_count == 0 && relay_take_events(relay);
+        relay_take_census(relay);
     }
     measure(relay);
     const bool goes = goes_on(relay);
@@ -257,6 +264,11 @@ void relay_stop(struct relay *relay, uint32_t within_ms)
 {
     counter_set(&relay->stop_ms, within_ms > 0 ? within_ms : 1);
     bell_ring(&relay->bell);
+}
+
+bool relay_follows(const struct relay *relay)
+{
+    return relay->broker->kind->follows;
 }
 
 const struct relay_counts *relay_counts(const struct relay *relay)

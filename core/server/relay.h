@@ -22,6 +22,9 @@ MUST_CHECK struct relay *relay_open(const struct server *server, char *message,
                                     size_t message_size);
 void relay_close(struct relay *relay); /* NULL: no-op */
 
+/* The broker wants to know which channels have subscribers: relay_follow is to be called. */
+MUST_CHECK bool relay_follows(const struct relay *relay);
+
 /* One turn: waits for at most wait_ms, then requests, the broker, deliveries. The thread's loop,
  * and the simulator, call it. False after relay_stop when nothing is left, or time is up. */
 MUST_CHECK bool relay_turn(struct relay *relay, uint32_t wait_ms);
@@ -45,6 +48,10 @@ MUST_CHECK bool relay_follow(struct shard *shard, struct slice name, bool is_pat
                              bool has_subscribers);
 MUST_CHECK bool relay_join(struct shard *shard, uint32_t number, struct slice channel);
 MUST_CHECK bool relay_leave(struct shard *shard, uint32_t number, struct slice channel);
+
+/* A piece of the shard's answer to PARCEL_REPORT: see errands.c. */
+MUST_CHECK bool relay_report(struct shard *shard, uint32_t report, struct slice piece,
+                             bool is_last);
 
 /* The shard has stopped: nobody empties its mailbox any more. */
 void relay_shard_ended(struct shard *shard);

@@ -166,6 +166,37 @@ void relay_refuse(struct relay *relay, const struct relay_origin *origin,
     relay_settle(relay, origin, &event);
 }
 
+void relay_take_census(struct relay *relay)
+{
+    struct delivery *delivery = &relay->delivery;
+    struct relay_answer answer;
+
+    if (delivery->left_count > 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < relay->server->shard_count && relay->census.number != 0; i++) {
+        if (has_ended(relay, i)) {
+            census_forget(&relay->census, i);
+        }
+    }
+    struct relay_ask *ask = census_result(&relay->census, &answer);
+    if (ask) {
+        ask->answered(ask->context, &answer);
+        census_end(&relay->census);
+        free(ask);
+    }
+    const uint32_t number = census_start(&relay->census, relay->server->shard_count);
+    if (number != 0) {
+        delivery->head_size =
+            parcels_write_report(delivery->head, number, relay->census.asked->request.pattern);
+        delivery->body = (struct slice){0};
+        for (uint32_t i = 0; i < relay->server->shard_count; i++) {
+            address_to(relay, i);
+        }
+        relay_deliver(relay);
+    }
+}
+
 static void handle(struct relay *relay, const struct broker_event *event)
 {
     if (event->kind == BROKER_PUBLICATION) {

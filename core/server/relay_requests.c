@@ -12,6 +12,7 @@ enum request_kind {
     REQUEST_UNFOLLOW,
     REQUEST_JOIN,
     REQUEST_LEAVE,
+    REQUEST_REPORT,
     REQUEST_ASK,
 };
 
@@ -22,6 +23,7 @@ struct request {
     uint8_t user_size;
     bool is_binary;
     bool is_pattern;
+    bool is_last; /* piece of a report */
     uint16_t shard;
     uint32_t number;
     uint32_t generation;
@@ -35,7 +37,7 @@ static_assert(CHANNEL_NAME_MAX <= UINT8_MAX, "a channel's name fits");
 /* --- from a shard ----------------------------------------------------------------------------- */
 
 static bool post(struct shard *shard, struct request request, struct slice channel,
-                 struct slice payload)
+                 struct slice user, struct slice payload)
 {
     const struct relay *relay = shard->server->relay;
     uint8_t head[sizeof(request) + CHANNEL_NAME_MAX + TOKEN_SUBJECT_MAX];
@@ -43,12 +45,18 @@ static bool post(struct shard *shard, struct request request, struct slice chann
     bool wake = false;
 
     ASSERT(channel.size <= CHANNEL_NAME_MAX);
+    ASSERT(user.size <= TOKEN_SUBJECT_MAX);
     request.channel_size = (uint8_t)channel.size;
+    request.user_size = (uint8_t)user.size;
     request.shard = (uint16_t)shard->number;
     memcpy(head, &request, sizeof(request));
     if (channel.size > 0) {
         memcpy(head + size, channel.data, channel.size);
         size += channel.size;
+    }
+    if (user.size > 0) {
+        memcpy(head + size, user.data, user.size);
+        size += user.size;
     }
     if (!mailbox_post(relay->mailbox, slice_from(head, size), payload, &wake)) {
         counter_add(&shard->counts.mailbox_full, 1);
@@ -74,7 +82,7 @@ bool relay_publish(struct shard *shard, uint32_t number, struct slice channel, b
     struct request request = of_conn(shard, REQUEST_PUBLISH, number);
 
     request.is_binary = is_binary;
-    return post(shard, request, channel, payload);
+    return post(shard, request, channel, identities_user(&shard->identities, number), payload);
 }
 
 bool relay_follow(struct shard *shard, struct slice name, bool is_pattern, bool has_subscribers)
@@ -82,17 +90,26 @@ bool relay_follow(struct shard *shard, struct slice name, bool is_pattern, bool 
     const struct request request = {.kind = has_subscribers ? REQUEST_FOLLOW : REQUEST_UNFOLLOW,
                                     .is_pattern = is_pattern};
 
-    return post(shard, request, name, (struct slice){0});
+    return post(shard, request, name, (struct slice){0}, (struct slice){0});
 }
 
 bool relay_join(struct shard *shard, uint32_t number, struct slice channel)
 {
-    return post(shard, of_conn(shard, REQUEST_JOIN, number), channel, (struct slice){0});
+    return post(shard, of_conn(shard, REQUEST_JOIN, number), channel,
+                identities_user(&shard->identities, number), (struct slice){0});
 }
 
 bool relay_leave(struct shard *shard, uint32_t number, struct slice channel)
 {
-    return post(shard, of_conn(shard, REQUEST_LEAVE, number), channel, (struct slice){0});
+    return post(shard, of_conn(shard, REQUEST_LEAVE, number), channel, (struct slice){0},
+                (struct slice){0});
+}
+
+bool relay_report(struct shard *shard, uint32_t report, struct slice piece, bool is_last)
+{
+    const struct request request = {.kind = REQUEST_REPORT, .number = report, .is_last = is_last};
+
+    return post(shard, request, (struct slice){0}, (struct slice){0}, piece);
 }
 
 void relay_shard_ended(struct shard *shard)
@@ -364,7 +381,9 @@ static void ask(struct relay *relay, struct relay_ask *asked)
         return;
     }
     if (asked->request.question == RELAY_CHANNELS) {
-        relay_refuse(relay, &origin, BROKER_UNAVAILABLE);
+        if (!census_ask(&relay->census, asked)) {
+            relay_refuse(relay, &origin, BROKER_FULL);
+        }
         return;
     }
     const uint32_t ticket = pool_take(&relay->pending);
@@ -394,6 +413,10 @@ static void act(struct relay *relay, struct slice parcel)
     case REQUEST_JOIN:
     case REQUEST_LEAVE:
         join_or_leave(relay, &parts);
+        return;
+    case REQUEST_REPORT:
+        census_add(&relay->census, parts.request.number, parts.request.shard, parts.payload,
+                   parts.request.is_last);
         return;
     case REQUEST_ASK:
         ask(relay, parts.request.ask);

@@ -14,6 +14,7 @@
 #include "io/bell.h"
 #include "io/mailbox.h"
 #include "server/backlog.h"
+#include "server/census.h"
 #include "server/followers.h"
 #include "server/parcels.h"
 #include "server/relay.h"
@@ -48,6 +49,7 @@ struct relay {
     struct followers followers;
     struct backlog backlog;
     struct delivery delivery;
+    struct census census;
     struct relay_counts counts;
     struct counter ended[SHARDS_MAX]; /* 1: the shard takes no parcels any more */
     struct counter turned_ms;         /* when the last turn was, by the monotonic clock */
@@ -75,6 +77,9 @@ bool relay_deliver(struct relay *relay);
 
 /* Takes events, up to a bound, as long as they can be delivered. True when more may wait. */
 MUST_CHECK bool relay_take_events(struct relay *relay);
+
+/* Asks the shards which channels they have, or answers whoever wanted to know, when it is time. */
+void relay_take_census(struct relay *relay);
 
 /* Tells whoever asked what became of it. No delivery may be under way. */
 void relay_settle(struct relay *relay, const struct relay_origin *origin,

@@ -37,6 +37,17 @@ bool shard_count_open(struct shard *shard, bool open)
     return true;
 }
 
+/* Somebody will ask who a connection is. */
+static bool keeps_identities(const struct options *options)
+{
+    bool is_asked = options->broker.forward;
+
+    for (uint32_t i = 0; i < options->namespaces.count; i++) {
+        is_asked = is_asked || options->namespaces.entries[i].has_presence;
+    }
+    return is_asked;
+}
+
 static int open_pools(struct shard *shard)
 {
     const struct budget *budget = shard->server->budget;
@@ -51,6 +62,9 @@ static int open_pools(struct shard *shard)
     error |= pool_open(&shard->partials, POOL_SECRET, sizeof(struct partial), budget->partials_max);
     error |= pool_open(&shard->nodes, POOL_PLAIN, sizeof(struct queue_node), budget->nodes_max);
     error |= arena_open(&shard->arena, budget->arena_size);
+    error |= errands_open(&shard->errands, budget->sockets_max);
+    error |= identities_open(&shard->identities, keeps_identities(shard->server->options),
+                             budget->sockets_max, &shard->arena);
     error |= fanout_open(&shard->fanout, budget->topics_max);
     error |= queue_open(&shard->dirty, budget->sockets_max);
     error |= queue_open(&shard->reap, budget->sockets_max);
@@ -127,6 +141,7 @@ static bool open_services(struct shard *shard, char *message, size_t message_siz
         .channels_max = server->budget->channels_max,
         .subscriptions_max = server->budget->subscriptions_max,
         .conns_max = server->budget->sockets_max,
+        .tracks = relay_follows(server->relay),
         .arena = &shard->arena,
     };
     struct tls_server_options tls_options = {
@@ -318,10 +333,12 @@ static void trim(struct shard *shard)
     pool_trim(&shard->openings, NULL, NULL);
     pool_trim(&shard->partials, NULL, NULL);
     pool_trim(&shard->nodes, NULL, NULL);
+    identities_trim(&shard->identities);
     channel_trim(shard->channels);
     pool_trim(&shard->fanout.topics, NULL, NULL);
     arena_trim(&shard->arena);
     handshake_trim();
+    queue_trim(&shard->errands.joining);
     queue_trim(&shard->dirty);
     queue_trim(&shard->reap);
     queue_trim(&shard->continuing);
@@ -416,10 +433,11 @@ static uint64_t timeout_ns(const struct shard *shard, bool work_left)
 {
     uint64_t wait_ms = wheel_next_ms(&shard->wheel, shard->now_ms);
 
-    if (work_left || (shard->stopping && shard->stop_next < shard->conns.count_max)) {
+    if (work_left || shard->errands.is_late ||
+        (shard->stopping && shard->stop_next < shard->conns.count_max)) {
         return 0;
     }
-    if (shard->starved && wait_ms > RETRY_MS) {
+    if ((shard->starved || shard->errands.is_stuck) && wait_ms > RETRY_MS) {
         wait_ms = RETRY_MS;
     }
     for (uint32_t i = 0; i < shard->listener_count; i++) {
@@ -457,6 +475,7 @@ bool shard_tick(struct shard *shard)
     shard->work_left |= outbound_flush(shard);
     /* Without memory for fan-outs there is no room for parcels either: not until some is free. */
     shard->work_left |= parcels_left && !shard->starved;
+    shard->work_left |= errands_step(shard);
     rearm_accepts(shard);
     conn_reap(shard);
     measure(shard);
@@ -494,6 +513,8 @@ void shard_close(struct shard *shard)
     pool_close(&shard->nodes);
     arena_close(&shard->arena);
     fanout_close(&shard->fanout);
+    errands_close(&shard->errands);
+    identities_close(&shard->identities);
     wheel_close(&shard->wheel);
     queue_close(&shard->dirty);
     queue_close(&shard->reap);

@@ -17,7 +17,9 @@
 #include "server/budget.h"
 #include "server/conn.h"
 #include "server/counts.h"
+#include "server/errands.h"
 #include "server/fanout.h"
+#include "server/identities.h"
 #include "server/options.h"
 #include "server/relay.h"
 #include "session/identity.h"
@@ -85,6 +87,8 @@ struct shard {
         arriving; /* connections whose ClientHello may be whole: they wait for a handshake */
     struct channel_table *channels;
     struct fanout fanout;
+    struct errands errands;
+    struct identities identities;
     struct tls_server *tls_server;
     struct upgrade_rules rules;
     struct ws_limits ws_limits;

@@ -106,6 +106,7 @@ static void open_conn(struct shard *shard, uint32_t number, struct upgrade *upgr
     if (upgrade->extension.has_deflate) {
         conn->flags |= CONN_DEFLATE;
     }
+    errands_opened(shard, number);
     deadlines_opened(shard, number, claims->expires_s);
     if (user == TALLY_LIMIT) {
         /* A browser's page sees a close code, but not the status of a refused upgrade. */
@@ -128,7 +129,9 @@ static void admit(struct shard *shard, uint32_t number, struct upgrade *upgrade,
     conn->flags |= CONN_COUNTED;
     enum tally_outcome user = count_user(shard, conn, claims);
     if (user == TALLY_FULL || !subscribe(shard, number, &claims->channels) ||
-        !subscribe(shard, number, wanted)) {
+        !subscribe(shard, number, wanted) ||
+        !identities_keep(&shard->identities, number,
+                         slice_from(claims->subject, claims->subject_size))) {
         counter_add(&shard->counts.refused[REFUSED_MEMORY], 1);
         refuse(shard, number, upgrade, UPGRADE_FULL);
         return;

@@ -36,7 +36,7 @@ static int end(void **state)
 static int setup(void **state)
 {
     (void)state;
-    handmade_open(&handmade);
+    handmade_open(&handmade, NULL);
     shard = handmade.shard;
     return 0;
 }

@@ -46,7 +46,7 @@ void handmade_end(void)
     certificate_set_close(certificates);
 }
 
-void handmade_open(struct handmade *handmade)
+void handmade_open(struct handmade *handmade, void (*choose)(struct options *options))
 {
     char message[MESSAGE_SIZE] = "";
     struct options *options = &handmade->options;
@@ -58,6 +58,9 @@ void handmade_open(struct handmade *handmade)
     options->limits.handshakes_max = 1;
     options->limits.arena_size = HANDMADE_ARENA_SIZE;
     options->limits.queue_bytes_max = HANDMADE_QUEUE_BYTES;
+    if (choose != NULL) {
+        choose(options);
+    }
     int error = budget_make(options, budget, message, sizeof(message));
     ASSERT(error == 0);
     budget->fanouts_per_tick_max = HANDMADE_PER_TICK;
@@ -68,10 +71,16 @@ void handmade_open(struct handmade *handmade)
                                        .certificates = certificates,
                                        .open = tally_open(64),
                                        .shard_count = 1};
+    identity_key_make(&handmade->server.identity_key);
+    handmade->server.mailboxes[0] = mailbox_open(options->limits.mailbox_size);
+    ASSERT(handmade->server.mailboxes[0] != NULL);
+    handmade->server.relay = relay_open(&handmade->server, message, sizeof(message));
+    ASSERT(handmade->server.relay != NULL);
     handmade->shard = shard_open(&handmade->server, 0, message, sizeof(message));
     ASSERT(handmade->shard != NULL);
     error = shard_open_ring(handmade->shard, message, sizeof(message));
     ASSERT(error == 0);
+    handmade->server.ring_fds[0] = ring_fd(handmade->shard->ring);
     handmade->arena_at_start = handmade->shard->arena.used;
     memset(heard, 0, sizeof(heard));
     memset(heard_count, 0, sizeof(heard_count));
@@ -95,7 +104,13 @@ void handmade_close(struct handmade *handmade)
     ASSERT(shard->nodes.count == 0);
     ASSERT(shard->fanout.topics.count == 0);
     ASSERT(shard->fanout.waiting == 0);
+    relay_shard_ended(shard);
     shard_close(shard);
+    relay_stop(handmade->server.relay, 1000);
+    while (relay_turn(handmade->server.relay, 0)) {
+    }
+    relay_close(handmade->server.relay);
+    mailbox_close(handmade->server.mailboxes[0]);
     tally_close(handmade->server.open);
     options_free(&handmade->options);
 }

@@ -27,7 +27,8 @@ struct handmade {
 void handmade_prepare(void);
 void handmade_end(void);
 
-void handmade_open(struct handmade *handmade);
+/* choose: sets options of its own; NULL: none. */
+void handmade_open(struct handmade *handmade, void (*choose)(struct options *options));
 
 /* Ends all connections; asserts that nothing is left. */
 void handmade_close(struct handmade *handmade);

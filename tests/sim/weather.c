@@ -42,6 +42,20 @@ static void choose_channel(struct options *options)
     }
 }
 
+/* How often it comes to its turn, and whether the world's channel has presence. */
+static void choose_relay(struct world *world)
+{
+    char message[256];
+
+    world->relay_turns = weather_between(1, world->weather == WEATHER_TIGHT ? 300 : 4);
+    world->has_presence = weather_chance(50);
+    if (world->has_presence &&
+        options_set(&world->options, "namespaces", ":presence=true:publish=client", message,
+                    sizeof(message)) != 0) {
+        world_fail(world, NULL, "namespaces: %s", message);
+    }
+}
+
 static void choose_fair_limits(struct world *world)
 {
     struct options *options = &world->options;
@@ -73,7 +87,7 @@ static void choose_tight_limits(struct world *world)
     options->limits.receive_buffer_size = weather_between(512, 1 * KB);
     options->limits.mailbox_size = weather_chance(50) ? 8 * KB : 64 * KB;
     options->limits.arena_size = 1 * MB;
-    options->broker.mailbox_size = weather_chance(50) ? 8 * KB : 64 * KB;
+    options->broker.mailbox_size = (4 * KB) << weather_between(0, 4);
 }
 
 static void choose_budget(struct world *world)
@@ -135,6 +149,7 @@ void weather_choose(struct world *world)
     world->is_ipv6 = weather_chance(50);
     choose_deadlines(options);
     choose_channel(options);
+    choose_relay(world);
     if (world->weather == WEATHER_TIGHT) {
         choose_tight_limits(world);
     } else {

@@ -384,7 +384,7 @@ void world_turn(struct world *world)
         if (world->shards[number] != NULL && ring_sim_random(8) != 0) {
             turn_shard(world, number);
         }
-        if (ring_sim_random(4) != 0) {
+        if (ring_sim_random(world->relay_turns) == 0) {
             turn_relay(world);
         }
     }
@@ -442,6 +442,8 @@ static void check_empty_shard(const struct shard *shard, size_t arena_used)
     ASSERT(shard->arena.used == arena_used);
     ASSERT(shard->wheel.count == 0);
     ASSERT(queue_count(&shard->dirty) == 0);
+    ASSERT(queue_count(&shard->errands.joining) == 0);
+    ASSERT(shard->identities.pool.count == 0);
     ASSERT(queue_count(&shard->reap) == 0);
     ASSERT(queue_count(&shard->continuing) == 0);
     ASSERT(queue_count(&shard->arriving) == 0);
@@ -473,6 +475,41 @@ static void check_causes(const struct world *world)
     ASSERT(causes == opened || WORLD_COUNT(world, refused[REFUSED_MEMORY]) > 0);
 }
 
+static void count_members(void *context, const struct relay_answer *answer)
+{
+    uint32_t *members = context;
+
+    ASSERT(answer->outcome == BROKER_DONE);
+    *members = answer->event->member_count;
+}
+
+/* Whoever has left has said so. */
+static void check_nobody_is_present(struct world *world)
+{
+    const struct relay_request request = {.question = RELAY_PRESENCE,
+                                          .publication = {.channel = slice_text(WORLD_CHANNEL)}};
+    uint32_t members = NONE;
+
+    enum broker_outcome outcome;
+    while ((outcome = relay_ask(world->server.relay, &request, count_members, &members)) ==
+           BROKER_FULL) {
+        turn_relay(world);
+    }
+    ASSERT(outcome == BROKER_DONE);
+    for (uint32_t turns = 0; members == NONE; turns++) {
+        ASSERT(turns < 1000);
+        turn_relay(world);
+        for (uint32_t i = 0; i < world->server.shard_count; i++) {
+            if (world->shards[i] != NULL) {
+                turn_shard(world, i); /* its mailbox may be full */
+            }
+        }
+    }
+    if (members != 0) {
+        world_fail(world, NULL, "%u members of nobody are present", members);
+    }
+}
+
 void world_check_empty(struct world *world)
 {
     const struct server *server = &world->server;
@@ -483,6 +520,9 @@ void world_check_empty(struct world *world)
         }
     }
     check_causes(world);
+    if (world->has_presence && !world->stopping) {
+        check_nobody_is_present(world);
+    }
     ASSERT(handshake_heap() == 0);
     ASSERT(tally_count(server->open) == 0);
     ASSERT(server->addresses == NULL || tally_count(server->addresses) == 0);

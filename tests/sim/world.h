@@ -59,6 +59,8 @@ struct world {
     struct death deaths[WORLD_SHARDS_MAX][WORLD_SOCKETS_MAX];
     struct counts past; /* what closed shards had counted */
     bool is_ipv6;
+    bool has_presence;    /* of the world's channel */
+    uint32_t relay_turns; /* one in so many rounds */
     bool stopping;
     bool jumped;     /* a clock has jumped */
     bool has_resets; /* the network resets connections and loses them while they are accepted */
