@@ -398,6 +398,7 @@ void client_handle(struct clients *clients, uint32_t group, const struct ring_ev
         return; /* the poll's own event follows */
     case RING_ACCEPT:
     case RING_NAME:
+    case RING_UNSENT:
     case RING_WAKE:
     case RING_OPERATIONS:
         ASSERT(event->operation == RING_CLOSE); /* never asked for */

@@ -65,7 +65,7 @@ static void unmark(struct ring *ring, const struct ring_event *event)
 {
     static const uint8_t operations[RING_OPERATIONS] = {
         [RING_POLL] = SOCKET_POLL, [RING_RECEIVE] = SOCKET_RECEIVE, [RING_SEND] = SOCKET_SEND,
-        [RING_NAME] = SOCKET_NAME, [RING_CONNECT] = SOCKET_CONNECT,
+        [RING_NAME] = SOCKET_NAME, [RING_UNSENT] = SOCKET_UNSENT,   [RING_CONNECT] = SOCKET_CONNECT,
     };
 
     if (event->operation == RING_ACCEPT) {
@@ -274,6 +274,16 @@ void ring_peer_name(struct ring *ring, uint32_t number, uint32_t generation, boo
                            address, size);
     entry->flags |= IOSQE_FIXED_FILE;
     entry->user_data = ring_user_data(RING_NAME, generation, number);
+}
+
+void ring_unsent(struct ring *ring, uint32_t number, uint32_t generation)
+{
+    struct io_uring_sqe *entry = ring_entry(ring, 1);
+
+    ring_mark(ring, number, SOCKET_UNSENT);
+    io_uring_prep_cmd_sock(entry, SOCKET_URING_OP_SIOCOUTQ, (int)number, 0, 0, NULL, 0);
+    entry->flags |= IOSQE_FIXED_FILE;
+    entry->user_data = ring_user_data(RING_UNSENT, generation, number);
 }
 
 void ring_close_socket(struct ring *ring, uint32_t number, uint32_t generation)

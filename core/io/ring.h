@@ -20,6 +20,7 @@ enum ring_operation {
     RING_RECEIVE, /* result: bytes in buffer (0: end of stream), or -errno */
     RING_SEND,    /* result: bytes taken, or -errno */
     RING_NAME,    /* result: bytes of address written, or -errno */
+    RING_UNSENT,  /* result: bytes, or -errno */
     RING_CLOSE,   /* result: 0 or -errno; the number is free from here on */
     RING_CANCEL,  /* only when nothing was cancelled: -ENOENT (it had completed) or -EALREADY */
     RING_WAKE,    /* another thread called ring_wake on this ring */
@@ -84,6 +85,9 @@ void ring_send(struct ring *ring, uint32_t number, uint32_t generation, const ui
 /* Ends a send that waits for room; its event comes with -ECANCELED or with the bytes that were
  * taken. For connections that are given up only: a part of a record may have gone out. */
 void ring_cancel_send(struct ring *ring, uint32_t number, uint32_t generation);
+
+/* How many bytes the kernel holds that the peer has not acknowledged. */
+void ring_unsent(struct ring *ring, uint32_t number, uint32_t generation);
 
 /* The peer's address into *address, which stays valid until the event. */
 void ring_peer_name(struct ring *ring, uint32_t number, uint32_t generation, bool is_ipv6,

@@ -23,9 +23,11 @@ enum ring_socket {
     SOCKET_NAME = 16,
     SOCKET_CONNECT = 32,
     SOCKET_CLOSE = 64,
+    SOCKET_UNSENT = 128,
 };
 #define SOCKET_IN_FLIGHT                                                                           \
-    (SOCKET_POLL | SOCKET_RECEIVE | SOCKET_SEND | SOCKET_NAME | SOCKET_CONNECT | SOCKET_CLOSE)
+    (SOCKET_POLL | SOCKET_RECEIVE | SOCKET_SEND | SOCKET_NAME | SOCKET_CONNECT | SOCKET_CLOSE |    \
+     SOCKET_UNSENT)
 
 struct ring {
     struct io_uring uring;

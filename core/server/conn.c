@@ -4,6 +4,7 @@
 #include "server/opening.h"
 #include "server/outbound.h"
 #include "server/shard.h"
+#include "server/waiting.h"
 
 #define TLS_CLASS_SHIFT 30
 #define TLS_NUMBER_MASK ((1u << TLS_CLASS_SHIFT) - 1)
@@ -170,7 +171,7 @@ void conn_reap(struct shard *shard)
         ASSERT(conn->state == CONN_DEAD);
         ASSERT(conn->in_flight == 0);
         ASSERT(conn->send == NONE);
-        outbound_drop_queue(shard, conn);
+        waiting_drop(shard, conn);
         end_partial(shard, conn);
         opening_end(shard, conn);
         end_keys(shard, conn);

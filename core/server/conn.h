@@ -6,7 +6,8 @@
  * the upgrade, a partial when input was cut in the middle, queue nodes and a send while bytes wait
  * to go. An idle open connection has none of these.
  *
- * States, and what may be in flight in each (beside a peer-name query right after the accept):
+ * States, and what may be in flight in each (beside a peer-name query right after the accept, and
+ * the question what the kernel holds when a send takes long):
  *
  *   CONN_FREE       nothing
  *   CONN_ACCEPTED   the peer's address is asked for: name
@@ -52,6 +53,7 @@ enum conn_operation {
     CONN_NAMING = 8,
     CONN_STEPPING = 16, /* in one of the handshake queues */
     CONN_SHUTTING = 32, /* the socket's close */
+    CONN_ASKING = 64,   /* what the kernel holds */
 };
 
 enum conn_deadline {
@@ -80,13 +82,13 @@ struct conn {
     uint32_t opening;    /* until open, else NONE */
     uint32_t partial;    /* while a record, frame or message is incomplete, else NONE */
     uint32_t queue_tail; /* last node of the circular send queue (its next is the first), or NONE */
-    uint32_t queue_bytes; /* what waits or is being sent, with a fixed cost of each message */
+    uint32_t queue_bytes; /* of this connection in waiting.h */
     uint32_t send;        /* arena block of the send in flight, or NONE */
     struct ws_reader reader;
     uint32_t user;    /* tally entry, or NONE */
     uint32_t address; /* tally entry, or NONE */
     uint32_t ends_s;
-    uint32_t spare;
+    uint32_t kernel_bytes; /* held for a send that takes long, when it was asked; in queue_bytes */
 };
 static_assert(sizeof(struct conn) == 64, "one cache line");
 

@@ -42,6 +42,10 @@
              "Publications of clients that the broker did not take, by outcome.", "outcome",       \
              value, publications_failed[BROKER_##outcome])
 
+#define DROPPED(policy, value)                                                                     \
+    LABELLED("dropped_total", "Publications that a slow consumer did not get, by the policy.",     \
+             "policy", value, dropped[SLOW_##policy])
+
 #define POOL(name, pool)                                                                           \
     {                                                                                              \
         "limpet_pool_used", "Items of a pool in use.", METRIC_GAUGE, "pool", name,                 \
@@ -143,7 +147,10 @@ const struct metric counts_metrics[] = {
     COUNTER("messages_inflated_total", "Compressed data messages received from clients.", messages_inflated),
     COUNTER("frames_deflated_total", "Messages compressed, each once for all of a shard's clients.", frames_deflated),
     COUNTER("publications_refused_total", "Messages of clients that may not publish.", publications_refused),
-    COUNTER("publications_lost_total", "Publications that found no memory to be encoded in.", publications_lost),
+    COUNTER("publications_lost_total", "Publications that found no room, or no memory, on a shard.", publications_lost),
+    DROPPED(CLOSE, "close"),
+    DROPPED(DROP_OLDEST, "drop_oldest"),
+    DROPPED(KEEP_LATEST, "keep_latest"),
     FAILED(DONE, "done"),
     FAILED(AWAY, "away"),
     FAILED(UNKNOWN, "unknown"),
@@ -166,6 +173,9 @@ const struct metric counts_metrics[] = {
     POOL_SIZE("queued", NODES),
     GAUGE("arena_size_bytes", "Bytes of the shard's arena in all.", arena_size),
     GAUGE("arena_bytes", "Bytes of the shard's arena in use.", arena_bytes),
+    GAUGE("queue_bytes", "Bytes that wait for connections, or are being sent.", queue_bytes),
+    GAUGE("kernel_bytes", "Of these, bytes that the kernel holds for connections that do not read.", kernel_bytes),
+    GAUGE("fanouts_waiting", "Publications that wait for their fan-out.", fanouts_waiting),
     GAUGE("tls_heap_bytes", "Library heap of the handshakes under way.", tls_heap_bytes),
     GAUGE("channels", "Channels with a subscriber.", channels),
     GAUGE("subscriptions", "Subscriptions.", subscriptions),

@@ -5,6 +5,7 @@
 
 #include "admin/metrics.h"
 #include "broker/broker.h"
+#include "session/namespace.h"
 #include "session/token.h"
 #include "ws/upgrade.h"
 
@@ -97,8 +98,9 @@ struct counts {
     struct counter messages_inflated;
     struct counter frames_deflated;      /* made, each for all who get it */
     struct counter publications_refused; /* the client may not publish */
-    struct counter publications_lost;    /* no memory to encode them on this shard */
-    struct counter mailbox_full;         /* requests not taken by the relay */
+    struct counter publications_lost;    /* no room or no memory to encode them on this shard */
+    struct counter dropped[SLOW_KEEP_LATEST + 1];        /* publications, by enum slow_policy */
+    struct counter mailbox_full;                         /* requests not taken by the relay */
     struct counter publications_failed[BROKER_OUTCOMES]; /* their senders were told: 1013 */
     struct counter receive_no_buffer;                    /* -ENOBUFS */
     struct counter completion_overflows;
@@ -108,6 +110,9 @@ struct counts {
     struct counter pool_size[COUNTED_POOLS]; /* gauge: items there are */
     struct counter arena_size;               /* gauge: bytes */
     struct counter arena_bytes;              /* gauge */
+    struct counter queue_bytes;              /* gauge: waiting for connections */
+    struct counter kernel_bytes;             /* gauge: of these, held by the kernel */
+    struct counter fanouts_waiting;          /* gauge: publications */
     struct counter tls_heap_bytes;           /* gauge: library heap of handshakes in flight */
     struct counter channels;                 /* gauge */
     struct counter subscriptions;            /* gauge */

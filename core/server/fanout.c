@@ -162,15 +162,16 @@ static void count_waiting(struct fanout *fanout, const struct message *message, 
 }
 
 /* What a subscriber's record will hold: the frame. */
-static uint32_t encode(struct shard *shard, uint64_t hash, enum ws_opcode opcode,
+static uint32_t encode(struct shard *shard, struct slice channel, enum ws_opcode opcode,
                        struct slice payload)
 {
     uint32_t number = outbound_encode(shard, opcode, payload);
 
     if (number != NONE) {
         struct message *message = message_at(&shard->arena, number);
-        message->channel = hash;
+        message->channel = siphash(shard->fanout.hash_key, channel);
         message->publications = 1;
+        message->slow = (uint8_t)namespace_of(&shard->server->options->namespaces, channel)->slow;
     }
     return number;
 }
@@ -199,7 +200,7 @@ void fanout_publish(struct shard *shard, struct slice channel, enum ws_opcode op
     if (matches.count == 0) {
         return;
     }
-    uint32_t message = fanout_has_room(shard) ? encode(shard, hash, opcode, payload) : NONE;
+    uint32_t message = fanout_has_room(shard) ? encode(shard, channel, opcode, payload) : NONE;
     if (message == NONE) {
         counter_add(&shard->counts.publications_lost, 1);
         return;
@@ -227,7 +228,8 @@ static uint32_t take_first(struct shard *shard, struct topic *topic)
     return number;
 }
 
-/* How many of those that wait go together, and their bytes. At least one. */
+/* How many of those that wait go together, and their bytes. At least one; of which the latest alone
+ * may be kept, one. */
 static uint32_t count_together(const struct shard *shard, const struct topic *topic, uint32_t *size)
 {
     const uint32_t queue_size = shard->server->options->limits.queue_bytes_max / QUEUE_SHARE;
@@ -242,7 +244,7 @@ static uint32_t count_together(const struct shard *shard, const struct topic *to
         }
         *size += message->size;
         count++;
-        if (*size >= size_max) {
+        if (*size >= size_max || message->slow == SLOW_KEEP_LATEST) {
             break;
         }
         number = message->next;
@@ -372,8 +374,7 @@ static uint32_t advance(struct shard *shard, struct topic *topic, uint32_t count
         /* Nothing follows a close frame (RFC 6455, section 5.5.1). */
         if (conn->state == CONN_OPEN && conn->generation == generations[i] &&
             (all_stay || channel_reaches(shard->channels, name_of(topic), numbers[i]))) {
-            outbound_queue(shard, numbers[i], form_for(shard, topic, conn));
-            receivers++;
+            receivers += outbound_queue(shard, numbers[i], form_for(shard, topic, conn)) ? 1 : 0;
         }
     }
     topic->at = end;

@@ -125,6 +125,8 @@ static const struct option_row rows[] = {
          "Largest message of a client; above it 1009"),
     SIZE("limits.queue_bytes_max", limits.queue_bytes_max, "256KB", 4 * KB, 64 * MB, OPTION_ANY,
          "Bytes that may wait for one connection, each message with 48 more"),
+    SIZE("limits.shard_queue_bytes_max", limits.shard_queue_bytes_max, "256MB", 4 * KB, 2 * GB,
+         OPTION_ANY, "Bytes that may wait for all connections of a shard, counted in the same way"),
     NUMBER("limits.channels_max", limits.channels_max, "65536", 1, 16777216, OPTION_ANY,
            "Channels at a time, per shard"),
     NUMBER("limits.subscriptions_max", limits.subscriptions_max, "0", 1, 16777216, OPTION_ZERO,

@@ -6,17 +6,11 @@
 #include "server/handshakes.h"
 #include "server/inbound.h"
 #include "server/shard.h"
-
-/* What a message costs beside its bytes (the rest of a block, a node): else 256 KB of empty pongs
- * would take 8 MB. */
-#define MESSAGE_COST 48
+#include "server/waiting.h"
 
 /* Connections that a tick sends to, at most, for each that it may queue publications for: more than
  * one, so that those who got something else go too. */
 #define FLUSHES_A_FANOUT 2
-
-/* When memory runs short, whoever has more than a record waiting is the cause of it. */
-#define QUEUE_BYTES_SHORT TLS_DATA_SIZE_MAX
 
 /* A send's block in the arena: this head, then the bytes. */
 struct send {
@@ -24,6 +18,7 @@ struct send {
     uint32_t done;        /* bytes the kernel took */
     uint32_t queue_bytes; /* what the messages that end in it count in the queue */
     bool is_last;         /* ends with close_notify */
+    bool was_asked_for;   /* it takes long: the kernel was asked what it holds */
 };
 static_assert(sizeof(struct send) == 16, "keeps the bytes aligned");
 
@@ -62,71 +57,29 @@ static void abandon_for_memory(struct shard *shard, uint32_t number)
     outbound_abandon(shard, number, CAUSE_INTERNAL);
 }
 
-static bool is_short_of_memory(const struct shard *shard)
-{
-    return shard->arena.used > shard->arena.size / 4 * 3 ||
-           shard->nodes.count > shard->nodes.count_max / 4 * 3;
-}
-
-static bool is_slow(const struct shard *shard, const struct conn *conn, uint32_t cost)
-{
-    return cost > shard->server->options->limits.queue_bytes_max - conn->queue_bytes ||
-           (conn->queue_bytes > QUEUE_BYTES_SHORT && is_short_of_memory(shard));
-}
-
-void outbound_queue(struct shard *shard, uint32_t number, uint32_t message)
+bool outbound_queue(struct shard *shard, uint32_t number, uint32_t message)
 {
     struct conn *conn = conn_at(shard, number);
-    uint32_t cost = message_at(&shard->arena, message)->size + MESSAGE_COST;
 
     if (!takes_messages(conn)) {
-        return;
+        return false;
     }
-    if (is_slow(shard, conn, cost)) {
+    switch (waiting_add(shard, conn, message)) {
+    case WAITING_QUEUED:
+        outbound_mark(shard, number);
+        return true;
+    case WAITING_DROPPED:
+        outbound_mark(shard, number); /* older ones may wait, so that the kernel is asked */
+        return false;
+    case WAITING_SLOW:
         outbound_abandon(shard, number, CAUSE_SLOW_CONSUMER);
-        return;
-    }
-    uint32_t node_number = pool_take(&shard->nodes);
-    if (node_number == NONE) {
+        return false;
+    case WAITING_NO_MEMORY:
         abandon_for_memory(shard, number);
-        return;
+        return false;
     }
-    struct queue_node *node = pool_at(&shard->nodes, node_number);
-    *node = (struct queue_node){.message = message, .next = node_number};
-    if (conn->queue_tail != NONE) {
-        struct queue_node *tail = pool_at(&shard->nodes, conn->queue_tail);
-        node->next = tail->next;
-        tail->next = node_number;
-    }
-    conn->queue_tail = node_number;
-    conn->queue_bytes += cost;
-    message_hold(&shard->arena, message);
-    outbound_mark(shard, number);
-}
-
-/* Takes the first node out of the queue. */
-static void pop_node(struct shard *shard, struct conn *conn)
-{
-    const struct queue_node *tail = pool_at(&shard->nodes, conn->queue_tail);
-    uint32_t first_number = tail->next;
-    struct queue_node *first = pool_at(&shard->nodes, first_number);
-
-    message_release(&shard->arena, first->message);
-    if (first_number == conn->queue_tail) {
-        conn->queue_tail = NONE;
-    } else {
-        struct queue_node *last = pool_at(&shard->nodes, conn->queue_tail);
-        last->next = first->next;
-    }
-    pool_give(&shard->nodes, first_number);
-}
-
-void outbound_drop_queue(struct shard *shard, struct conn *conn)
-{
-    while (conn->queue_tail != NONE) {
-        pop_node(shard, conn);
-    }
-    conn->queue_bytes = 0;
+    ASSERT(false); /* no outcome */
+    return false;
 }
 
 void outbound_bytes(struct shard *shard, uint32_t number, struct slice bytes)
@@ -237,29 +190,6 @@ void outbound_flight(struct shard *shard, uint32_t number, struct slice bytes)
     submit(shard, number, block);
 }
 
-/* Moves out_size queued bytes to out; the messages that end with them now count as the send's. */
-static void gather(struct shard *shard, struct conn *conn, struct send *send, uint8_t *out,
-                   size_t out_size)
-{
-    size_t size = 0;
-
-    while (size < out_size) {
-        const struct queue_node *tail = pool_at(&shard->nodes, conn->queue_tail);
-        struct queue_node *first = pool_at(&shard->nodes, tail->next);
-        const struct message *message = message_at(&shard->arena, first->message);
-        size_t left = message->size - first->offset;
-        size_t part = left < out_size - size ? left : out_size - size;
-
-        memcpy(out + size, message->bytes + first->offset, part);
-        size += part;
-        first->offset += (uint32_t)part;
-        if (part == left) {
-            send->queue_bytes += message->size + MESSAGE_COST;
-            pop_node(shard, conn);
-        }
-    }
-}
-
 /* Seals all that is due into the block: a KeyUpdate, one record of data, the closing alert. False
  * when the keys are used up. */
 static bool seal(struct shard *shard, struct conn *conn, struct send *send, size_t data_size)
@@ -272,7 +202,7 @@ static bool seal(struct shard *shard, struct conn *conn, struct send *send, size
         size += tls_seal_update(tls, out);
     }
     if (data_size > 0) {
-        gather(shard, conn, send, out + size + tls_headroom(tls), data_size);
+        send->queue_bytes = waiting_take(shard, conn, out + size + tls_headroom(tls), data_size);
         size_t record_size = tls_seal(tls, out + size, data_size);
         if (record_size == 0) {
             return false;
@@ -300,34 +230,50 @@ static void last_byte_sent(struct shard *shard, uint32_t number)
     }
 }
 
-/* Bytes to put into the next record: what waits, up to a full one. */
-static uint32_t next_data_size(struct shard *shard, const struct conn *conn)
+/* A send that takes longer than a tick, and more waits behind it: its peer does not read, or not as
+ * fast. What the kernel holds for it counts as waiting, too. */
+static void ask_kernel(struct shard *shard, uint32_t number)
 {
-    uint32_t size = 0;
+    struct conn *conn = conn_at(shard, number);
+    struct send *send = arena_at(&shard->arena, conn->send);
 
-    if (conn->queue_tail == NONE) {
-        return 0;
+    if (conn->queue_tail == NONE || send->was_asked_for || conn->in_flight & CONN_ASKING) {
+        return;
     }
-    const struct queue_node *tail = pool_at(&shard->nodes, conn->queue_tail);
-    const struct queue_node *node = tail;
-    do {
-        node = pool_at(&shard->nodes, node->next);
-        size += message_at(&shard->arena, node->message)->size - node->offset;
-    } while (node != tail && size < TLS_DATA_SIZE_MAX);
-    return size < TLS_DATA_SIZE_MAX ? size : TLS_DATA_SIZE_MAX;
+    send->was_asked_for = true;
+    conn->in_flight |= CONN_ASKING;
+    ring_unsent(shard->ring, number, conn->generation);
+}
+
+void outbound_asked(struct shard *shard, const struct ring_event *event)
+{
+    struct conn *conn = conn_at(shard, event->number);
+    const struct send *send = conn->send != NONE ? arena_at(&shard->arena, conn->send) : NULL;
+
+    conn_completed(shard, event->number, CONN_ASKING);
+    if (conn->state == CONN_DEAD || !send || !send->was_asked_for) {
+        return; /* the send in question has ended */
+    }
+    conn->kernel_bytes = event->result >= 0 ? (uint32_t)event->result : shard->send_size;
+    waiting_count(shard, conn, conn->kernel_bytes);
+    shard->kernel_bytes += conn->kernel_bytes;
 }
 
 static void flush_conn(struct shard *shard, uint32_t number)
 {
     struct conn *conn = conn_at(shard, number);
 
-    if (conn->state == CONN_DEAD || conn->in_flight & CONN_SENDING) {
+    if (conn->state == CONN_DEAD) {
+        return;
+    }
+    if (conn->in_flight & CONN_SENDING) {
+        ask_kernel(shard, number);
         return; /* the send's completion marks it again */
     }
     if (conn->alert != 0) {
-        outbound_drop_queue(shard, conn); /* a fatal alert is the last thing that is said */
+        waiting_drop(shard, conn); /* a fatal alert is the last thing that is said */
     }
-    uint32_t data_size = next_data_size(shard, conn);
+    uint32_t data_size = waiting_size(shard, conn, TLS_DATA_SIZE_MAX);
     bool finishing = conn->flags & CONN_FINISHING;
     if (conn->tls == NONE) {
         if (finishing) {
@@ -380,7 +326,9 @@ static void free_send(struct shard *shard, struct conn *conn)
 {
     const struct send *send = arena_at(&shard->arena, conn->send);
 
-    conn->queue_bytes -= send->queue_bytes;
+    shard->kernel_bytes -= conn->kernel_bytes;
+    waiting_uncount(shard, conn, send->queue_bytes + conn->kernel_bytes);
+    conn->kernel_bytes = 0;
     arena_give(&shard->arena, conn->send);
     conn->send = NONE;
 }
@@ -407,7 +355,7 @@ void outbound_sent(struct shard *shard, const struct ring_event *event)
         return;
     }
     if (!whole) {
-        outbound_drop_queue(shard, conn); /* nothing more will get through */
+        waiting_drop(shard, conn); /* nothing more will get through */
         inbound_lost(shard, number);
         return;
     }
@@ -426,20 +374,9 @@ void outbound_sent(struct shard *shard, const struct ring_event *event)
 
 uint32_t outbound_check(struct shard *shard, const struct conn *conn)
 {
-    uint32_t count = 0;
-    uint32_t bytes = 0;
-    uint32_t number = conn->queue_tail;
+    uint32_t bytes = conn->kernel_bytes;
+    uint32_t count = waiting_check(shard, conn, &bytes);
 
-    while (number != NONE) {
-        ASSERT(pool_is_taken(&shard->nodes, number));
-        const struct queue_node *node = pool_at(&shard->nodes, number);
-        const struct message *message = message_at(&shard->arena, node->message);
-        ASSERT(message->references > 0);
-        ASSERT(node->offset < message->size);
-        count++;
-        bytes += message->size + MESSAGE_COST;
-        number = node->next == conn->queue_tail ? NONE : node->next;
-    }
     if (conn->send != NONE) {
         const struct send *send = arena_at(&shard->arena, conn->send);
         ASSERT(send->done < send->size);

@@ -14,10 +14,10 @@ struct conn;
 struct ring_event;
 struct opening;
 
-/* Queues a message (which is held until it was sent) unless the connection takes no more. Over
- * queue_bytes_max, this message and a fixed cost of each counted, it is a slow consumer and killed;
- * when the shard's memory runs short, already over one record. */
-void outbound_queue(struct shard *shard, uint32_t number, uint32_t message);
+/* Queues a message (which is held until it was sent) unless the connection takes no more. Over the
+ * limits of what may wait (waiting.h) it is a slow consumer, and the message's policy decides:
+ * messages are dropped, or the connection is killed. True when the message was queued. */
+bool outbound_queue(struct shard *shard, uint32_t number, uint32_t message);
 
 /* One frame to one connection. */
 void outbound_frame(struct shard *shard, uint32_t number, enum ws_opcode opcode,
@@ -48,15 +48,13 @@ void outbound_finish(struct shard *shard, uint32_t number, bool lingers);
 /* Puts the connection into the list of those to flush. */
 void outbound_mark(struct shard *shard, uint32_t number);
 
-/* RING_SEND completed. */
+/* RING_SEND and RING_UNSENT completed. */
 void outbound_sent(struct shard *shard, const struct ring_event *event);
+void outbound_asked(struct shard *shard, const struct ring_event *event);
 
 /* The step of the tick: seals and sends for the connections that were marked first, up to a bound.
  * True when more are marked. */
 MUST_CHECK bool outbound_flush(struct shard *shard);
-
-/* Lets go of all that waits in the queue. */
-void outbound_drop_queue(struct shard *shard, struct conn *conn);
 
 /* Asserts that the queue's bytes add up; returns its nodes. For tests and the simulator. */
 MUST_CHECK uint32_t outbound_check(struct shard *shard, const struct conn *conn);

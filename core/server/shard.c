@@ -16,7 +16,8 @@
 #define TRIM_INTERVAL_MS   1000
 #define STOPS_PER_TICK_MAX 1024
 #define TICK_TIME_BASE_NS  1000
-#define RETRY_MS           10 /* when the arena was full */
+#define RETRY_MS           10    /* when the arena was full */
+#define SEND_SIZE_ASSUMED  16384 /* bytes: the kernel's, before it grows */
 
 bool shard_count_open(struct shard *shard, bool open)
 {
@@ -181,6 +182,8 @@ struct shard *shard_open(const struct server *server, uint32_t number, char *mes
     }
     shard->server = server;
     shard->number = number;
+    shard->send_size = server->options->socket_send_size ? 2 * server->options->socket_send_size
+                                                         : SEND_SIZE_ASSUMED;
     if (open_pools(shard) != 0) {
         (void)snprintf(
             message, message_size,
@@ -286,6 +289,7 @@ static void handle(struct shard *shard, const struct ring_event *event)
     case RING_POLL:
     case RING_RECEIVE:
     case RING_SEND:
+    case RING_UNSENT:
     case RING_CLOSE:
         break;
     case RING_CONNECT:
@@ -306,6 +310,8 @@ static void handle(struct shard *shard, const struct ring_event *event)
         inbound_received(shard, event);
     } else if (event->operation == RING_SEND) {
         outbound_sent(shard, event);
+    } else if (event->operation == RING_UNSENT) {
+        outbound_asked(shard, event);
     } else {
         conn_free(shard, event->number);
     }
@@ -374,6 +380,9 @@ static void measure(struct shard *shard)
     counter_set(&counts->pool_used[COUNTED_PARTIALS], shard->partials.count);
     counter_set(&counts->pool_used[COUNTED_NODES], shard->nodes.count);
     counter_set(&counts->arena_bytes, shard->arena.used);
+    counter_set(&counts->queue_bytes, shard->queue_bytes);
+    counter_set(&counts->kernel_bytes, shard->kernel_bytes);
+    counter_set(&counts->fanouts_waiting, shard->fanout.waiting);
     counter_set(&counts->tls_heap_bytes, handshake_heap());
     counter_set(&counts->channels, channel_counts.channels);
     counter_set(&counts->subscriptions, channel_counts.subscriptions);
@@ -531,6 +540,8 @@ struct held {
     uint32_t tls_states;
     uint32_t nodes;
     uint32_t open;
+    uint64_t queue_bytes;
+    uint64_t kernel_bytes;
 };
 
 static void add_held(struct shard *shard, const struct conn *conn, struct held *held)
@@ -538,6 +549,8 @@ static void add_held(struct shard *shard, const struct conn *conn, struct held *
     held->tls_states += conn->tls != NONE ? 1 : 0;
     held->partials += conn->partial != NONE ? 1 : 0;
     held->nodes += outbound_check(shard, conn);
+    held->queue_bytes += conn->queue_bytes;
+    held->kernel_bytes += conn->kernel_bytes;
     held->open += conn->flags & CONN_COUNTED ? 1 : 0;
     if (conn->opening != NONE) {
         held->openings++;
@@ -561,6 +574,8 @@ void shard_check(struct shard *shard)
     ASSERT(held.partials == shard->partials.count);
     ASSERT(held.tls_states == tls_states(shard));
     ASSERT(held.nodes == shard->nodes.count);
+    ASSERT(held.queue_bytes == shard->queue_bytes);
+    ASSERT(held.kernel_bytes == shard->kernel_bytes);
     arena_check(&shard->arena);
     wheel_check(&shard->wheel);
     channel_check(shard->channels);

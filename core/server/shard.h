@@ -22,6 +22,7 @@
 #include "server/identities.h"
 #include "server/options.h"
 #include "server/relay.h"
+#include "server/waiting.h"
 #include "session/identity.h"
 #include "session/token.h"
 #include "tls/handshake.h"
@@ -47,12 +48,6 @@ struct server {
     uint32_t shard_count;
     struct relay *relay; /* between shards and broker */
     struct identity_key identity_key;
-};
-
-struct queue_node {
-    uint32_t message;
-    uint32_t next;
-    uint32_t offset; /* bytes of the message that went already */
 };
 
 struct shard {
@@ -97,6 +92,9 @@ struct shard {
     uint32_t ping;                      /* the ping frame: one message for all */
 
     bool starved; /* the arena had no room for a send or a run in this tick: try again soon */
+    uint64_t queue_bytes;   /* of all connections in waiting.h */
+    uint64_t kernel_bytes;  /* of these: what the kernel holds for sends that take long */
+    uint32_t send_size;     /* what it is taken to hold when it does not say */
     uint32_t buffers_short; /* ticks for which receive buffers count as short */
     bool work_left;         /* a bounded step of the last tick did not finish: do not sleep */
     uint32_t open_count;    /* connections of this shard in the server's count */

@@ -70,7 +70,7 @@ void ring_sim_storm(void)
         [SIM_SHORT_RECEIVE] = 900, [SIM_NO_BUFFER] = 200,   [SIM_STALE_POLL] = 50,
         [SIM_RESET] = 5,           [SIM_ACCEPT_ENDS] = 300, [SIM_ACCEPT_FAILS] = 50,
         [SIM_NAME_FAILS] = 20,     [SIM_HOLD_BACK] = 500,   [SIM_SHORT_SEND] = 100,
-        [SIM_CLOCK_JUMP] = 2,
+        [SIM_CLOCK_JUMP] = 2,      [SIM_NOT_SAID] = 500,
     };
 
     for (uint32_t i = 0; i < SIM_FAULTS; i++) {

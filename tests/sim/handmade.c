@@ -125,7 +125,7 @@ void handmade_conn_ends(struct handmade *handmade, uint32_t number)
     struct shard *shard = handmade->shard;
     struct conn *conn = conn_at(shard, number);
 
-    outbound_drop_queue(shard, conn);
+    waiting_drop(shard, conn);
     channel_unsubscribe_all(shard->channels, number);
     conn->state = CONN_FREE;
     pool_give(&shard->conns, number);
@@ -179,7 +179,7 @@ uint32_t handmade_drain(struct handmade *handmade)
             hear(number, message_at(&shard->arena, node->message));
             node_number = node_number == conn->queue_tail ? NONE : node_number;
         }
-        outbound_drop_queue(shard, conn);
+        waiting_drop(shard, conn);
         count++;
     }
     return count;

@@ -190,6 +190,12 @@ void sim_issue(struct ring *ring, const struct submission *submission)
     case RING_NAME:
         issue_name(ring, submission);
         return;
+    case RING_UNSENT:
+        event.result = sim_strikes(SIM_NOT_SAID)
+                           ? -EOPNOTSUPP
+                           : (int32_t)net_at(sim_socket_at(ring, submission->number)->connection)
+                                 ->to_client.size;
+        break;
     case RING_RECEIVE:
         event.result = receive(ring, submission, &event);
         break;

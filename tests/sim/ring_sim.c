@@ -181,6 +181,13 @@ void ring_peer_name(struct ring *ring, uint32_t number, uint32_t generation, boo
                                      .address = address});
 }
 
+void ring_unsent(struct ring *ring, uint32_t number, uint32_t generation)
+{
+    (void)start(ring, RING_UNSENT, number);
+    submit(ring, (struct submission){
+                     .operation = RING_UNSENT, .number = number, .generation = generation});
+}
+
 void ring_close_socket(struct ring *ring, uint32_t number, uint32_t generation)
 {
     const struct sim_socket *socket = start(ring, RING_CLOSE, number);

@@ -22,6 +22,7 @@ enum ring_sim_fault {
     SIM_ACCEPT_ENDS,   /* an accept comes back without more, as after an overflow */
     SIM_ACCEPT_FAILS,  /* -ECONNABORTED, which ends the accept */
     SIM_NAME_FAILS,    /* -ENOTCONN */
+    SIM_NOT_SAID,      /* what the kernel holds: -EOPNOTSUPP */
     SIM_HOLD_BACK,     /* an event that is due stays for the next wait */
     SIM_SHORT_SEND,    /* a send ends with a part taken */
     SIM_CLOCK_JUMP,    /* both clocks jump, the wall clock also backwards (a wait) */

@@ -92,6 +92,7 @@ static void echo_event(struct storm *storm, const struct ring_event *event)
         return;
     case RING_ACCEPT:
     case RING_NAME:
+    case RING_UNSENT:
     case RING_CANCEL:
     case RING_WAKE:
     case RING_CONNECT:

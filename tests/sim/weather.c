@@ -83,6 +83,7 @@ static void choose_tight_limits(struct world *world)
     options->limits.handshakes_per_tick_max = weather_between(1, options->limits.handshakes_max);
     options->limits.message_size_max = weather_between(125, 3000);
     options->limits.queue_bytes_max = weather_between(4 * KB, 16 * KB);
+    options->limits.shard_queue_bytes_max = options->limits.queue_bytes_max * weather_between(1, 8);
     options->limits.receive_buffer_count = 1u << weather_between(0, 2);
     options->limits.receive_buffer_size = weather_between(512, 1 * KB);
     options->limits.mailbox_size = weather_chance(50) ? 8 * KB : 64 * KB;

@@ -72,6 +72,7 @@ static void defaults_are_as_promised(void **state)
     assert_int_equal(options.limits.handshakes_max, 1024);
     assert_int_equal(options.limits.message_size_max, 64 * 1024);
     assert_int_equal(options.limits.queue_bytes_max, 256 * 1024);
+    assert_int_equal(options.limits.shard_queue_bytes_max, 256 * 1024 * 1024);
     assert_int_equal(options.limits.arena_size, 64 << 20);
     assert_int_equal(options.limits.receive_buffer_size, 4096);
     assert_int_equal(options.limits.mailbox_size, 1 << 20);
@@ -389,6 +390,8 @@ static void options_fit_each_other(void **state)
     expect_invalid("limits.queue_bytes_max", "65600", NULL);
     expect_invalid("limits.queue_bytes_max", "65599", "limits.queue_bytes_max: ");
     expect_invalid("limits.message_size_max", "256KB", "limits.queue_bytes_max: ");
+    expect_invalid("limits.shard_queue_bytes_max", "262143", "limits.shard_queue_bytes_max: ");
+    expect_invalid("limits.shard_queue_bytes_max", "256KB", NULL);
     expect_invalid("limits.queue_bytes_max", "33MB", "limits.arena_size: ");
     expect_invalid("limits.queue_bytes_max", "32MB", NULL);
     expect_invalid("limits.mailbox_size", "129KB", NULL);
