@@ -160,11 +160,8 @@ void conn_reap(struct shard *shard)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t number = queue_pop(&shard->reap);
         struct conn *conn = conn_at(shard, number);
-        if (!errands_leave(shard, number)) {
-            queue_push(&shard->reap, number);
-            continue;
-        }
-        if (conn->flags & CONN_DIRTY) { /* the flush has yet to come to it and take its mark away */
+        /* The flush has yet to come to it and take its mark away, or the relay to hear of it. */
+        if (conn->flags & CONN_DIRTY || !errands_leave(shard, number)) {
             queue_push(&shard->reap, number);
             continue;
         }

@@ -159,5 +159,102 @@ class Fanout(unittest.TestCase):
         self.assertEqual(server.stop(), 0)
 
 
+class SlowConsumers(unittest.TestCase):
+    """One subscriber stops reading while another one reads on: what each policy makes of it."""
+
+    COUNT, SIZE = 400, 3000
+
+    def start(self, policy, *flags, small_buffers=True):
+        buffers = ("--socket-send-size", "4KB") if small_buffers else ()
+        server = self.enterContext(Server(
+            "--plain.publish-channel", "feed:x", "--namespaces", f"feed:slow={policy}:publish=client",
+            "--limits.queue-bytes-max", "128KB", *buffers, *flags, shards=1))
+        return server, server.token(channels=["feed:x"])
+
+    def publish(self, server, reader):
+        """All of them, one by one: each has reached the reader before the next goes out."""
+        sender = server.websocket(token=server.token(channels=[]))
+        for number in range(self.COUNT):
+            payload = f"{number:06}".ljust(self.SIZE, "x").encode()
+            sender.send(TEXT, payload)
+            self.assertEqual(reader.receive_data(), (TEXT, payload))
+        sender.close()
+
+    def read_all(self, client):
+        """The numbers that a client gets, up to the newest."""
+        numbers = []
+        while not numbers or numbers[-1] != self.COUNT - 1:
+            _, payload = client.receive_data()
+            self.assertEqual(len(payload), self.SIZE)
+            numbers.append(int(payload[:6]))
+        self.assertEqual(numbers, sorted(set(numbers)), "in order, each once")
+        return numbers
+
+    def stop_and_go(self, policy):
+        server, token = self.start(policy)
+        reader = server.websocket(token=token)
+        stopped = server.websocket(token=token, connect={"receive_size": 4096})
+        self.publish(server, reader)
+        self.assertLessEqual(server.metric("limpet_queue_bytes") - server.metric("limpet_kernel_bytes"), 128 << 10)
+        numbers = self.read_all(stopped)
+        self.assertLess(len(numbers), self.COUNT)
+        self.assertEqual(server.metric("limpet_dropped_total", policy=policy), self.COUNT - len(numbers))
+        self.assertEqual(server.metric("limpet_dropped_total"), self.COUNT - len(numbers))
+        self.assertEqual(server.metric("limpet_closed_total", cause="slow_consumer"), 0)
+        server.wait_metric("limpet_queue_bytes", 0)
+        stopped.send(PING, b"still here")
+        self.assertEqual(stopped.receive(), (PONG, b"still here"))
+        return numbers
+
+    def test_drop_oldest(self):
+        numbers = self.stop_and_go("drop_oldest")
+        newest = [number for number in numbers if number >= self.COUNT - 20]
+        self.assertEqual(newest, list(range(self.COUNT - 20, self.COUNT)), "what waited last is whole")
+
+    def test_keep_latest(self):
+        numbers = self.stop_and_go("keep_latest")
+        self.assertLess(numbers[-2], self.COUNT - 20, "one message waited, the newest")
+
+    def test_close(self):
+        server, token = self.start("close")
+        reader = server.websocket(token=token)
+        stopped = server.websocket(token=token, connect={"receive_size": 4096})
+        self.publish(server, reader)
+        self.assertEqual(server.metric("limpet_closed_total", cause="slow_consumer"), 1)
+        self.assertGreater(server.metric("limpet_dropped_total", policy="close"), 0)
+        server.wait_metric("limpet_connections_open", 1)
+        with self.assertRaises((OSError, EOFError)):
+            self.read_all(stopped)
+
+    def test_what_the_kernel_holds_counts(self):
+        """With the kernel's own buffers a client that stops would hold megabytes before its queue is full."""
+        server, token = self.start("drop_oldest", small_buffers=False)
+        reader = server.websocket(token=token)
+        stopped = server.websocket(token=token)
+        self.assertEqual(server.metric("limpet_kernel_bytes"), 0)
+        while not server.metric("limpet_kernel_bytes"):
+            self.publish(server, reader)
+        self.assertGreater(server.metric("limpet_kernel_bytes"), 128 << 10)
+        self.publish(server, reader)
+        self.assertGreater(server.metric("limpet_dropped_total", policy="drop_oldest"), 0)
+        stopped.close()
+        server.wait_metric("limpet_kernel_bytes", 0)
+        server.wait_metric("limpet_queue_bytes", 0)
+
+    def test_bound_of_a_shard(self):
+        """Many who stop, each below its own bound: the shard's holds all the same."""
+        server, token = self.start("drop_oldest", "--limits.shard-queue-bytes-max", "256KB")
+        reader = server.websocket(token=token)
+        stopped = [server.websocket(token=token, connect={"receive_size": 4096}) for _ in range(10)]
+        for _ in range(3):
+            self.publish(server, reader)
+            waiting = server.metric("limpet_queue_bytes") - server.metric("limpet_kernel_bytes")
+            self.assertLessEqual(waiting, 256 << 10)
+        self.assertGreater(server.metric("limpet_dropped_total", policy="drop_oldest"), 0)
+        self.assertEqual(server.metric("limpet_closed_total", cause="slow_consumer"), 0)
+        for client in stopped:
+            client.close()
+
+
 if __name__ == "__main__":
     main()

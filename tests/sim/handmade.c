@@ -145,6 +145,9 @@ static void hear(uint32_t number, const struct message *message)
     uint32_t at = 0;
     uint32_t frames = 0;
 
+    if (message->publications == 0) {
+        return; /* an answer, or a ping */
+    }
     while (at < message->size) {
         const uint8_t *frame = message->bytes + at;
         uint32_t size = frame[1];

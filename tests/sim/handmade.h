@@ -41,7 +41,7 @@ void handmade_subscribe(struct handmade *handmade, uint32_t number, const char *
 /* In place of the flush: empties the queues of those that are marked. Returns their number. */
 uint32_t handmade_drain(struct handmade *handmade);
 
-/* The first letter of each text frame that a connection was given so far, in order. */
+/* The first letter of each publication that a connection was given so far, in order. */
 MUST_CHECK const char *handmade_heard(uint32_t number);
 
 /* Fills the arena with blocks of at least size_min; gives them back. */

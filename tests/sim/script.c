@@ -58,6 +58,9 @@ void script_write(struct client *client)
         ring_sim_now_ns() + (weather_chance(50) ? 0 : ring_sim_random(3000)) * NS_PER_MS;
     client->slow_until_ns = client->arrives_ns + weather_between(500, 8000) * NS_PER_MS;
     client->message_count = weather_chance(30) ? 0 : weather_between(1, 12);
+    if (world_drops(client->world)) {
+        client->message_count *= 5; /* until queues are full */
+    }
     if (options->plain.publish_channel == NULL && weather_chance(80)) {
         client->message_count = 0;
     }

@@ -42,16 +42,24 @@ static void choose_channel(struct options *options)
     }
 }
 
-/* How often it comes to its turn, and whether the world's channel has presence. */
+/* How often the relay comes to its turn. */
 static void choose_relay(struct world *world)
 {
-    char message[256];
-
     world->relay_turns = weather_between(1, world->weather == WEATHER_TIGHT ? 300 : 4);
+}
+
+/* What the world's channel has: presence, and what slow consumers meet. */
+static void choose_namespace(struct world *world)
+{
+    static const char *const policies[] = {"close", "drop_oldest", "keep_latest"};
+    char message[256];
+    char text[64];
+
     world->has_presence = weather_chance(50);
-    if (world->has_presence &&
-        options_set(&world->options, "namespaces", ":presence=true:publish=client", message,
-                    sizeof(message)) != 0) {
+    world->policy = (enum slow_policy)weather_between(SLOW_CLOSE, SLOW_KEEP_LATEST);
+    (void)snprintf(text, sizeof(text), ":presence=%s:publish=client:slow=%s",
+                   world->has_presence ? "true" : "false", policies[world->policy]);
+    if (options_set(&world->options, "namespaces", text, message, sizeof(message)) != 0) {
         world_fail(world, NULL, "namespaces: %s", message);
     }
 }
@@ -151,6 +159,7 @@ void weather_choose(struct world *world)
     choose_deadlines(options);
     choose_channel(options);
     choose_relay(world);
+    choose_namespace(world);
     if (world->weather == WEATHER_TIGHT) {
         choose_tight_limits(world);
     } else {

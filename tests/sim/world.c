@@ -92,9 +92,26 @@ uint64_t world_count(const struct world *world, size_t place)
     return sum;
 }
 
+uint64_t world_losses(const struct world *world)
+{
+    const uint64_t for_all =
+        WORLD_COUNT(world, publications_lost) + WORLD_COUNT(world, mailbox_full);
+
+    return for_all * WORLD_CLIENTS_MAX + WORLD_COUNT(world, dropped[SLOW_DROP_OLDEST]) +
+           WORLD_COUNT(world, dropped[SLOW_KEEP_LATEST]);
+}
+
 bool world_is_lossy(const struct world *world)
 {
-    return WORLD_COUNT(world, publications_lost) + WORLD_COUNT(world, mailbox_full) > 0;
+    return world_losses(world) > 0;
+}
+
+bool world_drops(const struct world *world)
+{
+    const struct options *options = &world->options;
+
+    return world->weather == WEATHER_TIGHT && options->plain.publish_channel != NULL &&
+           options->plain.publish_channel[0] != '\0' && world->policy != SLOW_CLOSE;
 }
 
 bool world_has_excuse(const struct world *world)

@@ -59,13 +59,15 @@ struct world {
     struct death deaths[WORLD_SHARDS_MAX][WORLD_SOCKETS_MAX];
     struct counts past; /* what closed shards had counted */
     bool is_ipv6;
-    bool has_presence;    /* of the world's channel */
-    uint32_t relay_turns; /* one in so many rounds */
+    enum slow_policy policy; /* of the channel */
+    bool has_presence;       /* of the world's channel */
+    uint32_t relay_turns;    /* one in so many rounds */
     bool stopping;
     bool jumped;     /* a clock has jumped */
     bool has_resets; /* the network resets connections and loses them while they are accepted */
     uint32_t quiet;  /* rounds in which nothing moved */
     uint64_t moved;  /* bytes and events, to notice that */
+    uint64_t missed; /* messages that subscribers did not get */
     uint64_t trace;  /* a hash over all that happened */
     uint32_t jump_per_mille;
     struct tls_client *tls_clients[2][3]; /* by version and suite; made when needed */
@@ -96,8 +98,12 @@ void world_check_empty(struct world *world);
 MUST_CHECK uint64_t world_count(const struct world *world, size_t place);
 #define WORLD_COUNT(world, field) world_count((world), offsetof(struct counts, field))
 
-/* Messages to subscribers may have been lost: the counters say so. */
+/* Messages that subscribers may have missed, at most: so the counters say. */
+MUST_CHECK uint64_t world_losses(const struct world *world);
 MUST_CHECK bool world_is_lossy(const struct world *world);
+
+/* Slow consumers are not closed but miss messages, and limits are such that some will. */
+MUST_CHECK bool world_drops(const struct world *world);
 
 /* Something happened in this run for which a client that behaves may be dropped. */
 MUST_CHECK bool world_has_excuse(const struct world *world);
