@@ -18,7 +18,7 @@ static void add_patterns(const struct channel_table *table, struct slice name,
     uint8_t pattern[CHANNEL_NAME_MAX + 1];
 
     memcpy(pattern, name.data, name.size);
-    for (uint32_t word = 0; word * 64 <= name.size; word++) {
+    for (uint32_t word = 0; (size_t)word * 64 <= name.size; word++) {
         uint64_t lengths = table->pattern_lengths[word];
         while (lengths != 0) {
             uint32_t length = word * 64 + (uint32_t)__builtin_ctzll(lengths);

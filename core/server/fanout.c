@@ -302,7 +302,7 @@ static bool note_members(struct shard *shard, struct topic *topic)
     if (matches.count == 0) {
         return true;
     }
-    topic->members = arena_take(&shard->arena, matches.members * 2 * sizeof(uint32_t));
+    topic->members = arena_take(&shard->arena, (size_t)matches.members * 2 * sizeof(uint32_t));
     if (topic->members == NONE) {
         return false;
     }

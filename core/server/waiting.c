@@ -40,9 +40,11 @@ void waiting_uncount(struct shard *shard, struct conn *conn, uint32_t bytes)
 
 static bool is_short_of_memory(const struct shard *shard)
 {
+    const uint64_t queue_bytes_max = shard->server->options->limits.shard_queue_bytes_max;
+
     return shard->arena.used > shard->arena.size / 4 * 3 ||
            shard->nodes.count > shard->nodes.count_max / 4 * 3 ||
-           shard->queue_bytes > shard->server->options->limits.shard_queue_bytes_max / 4 * 3;
+           shard->queue_bytes > queue_bytes_max / 4 * 3;
 }
 
 static bool fits(const struct shard *shard, const struct conn *conn, uint32_t cost)
