@@ -1,58 +1,26 @@
-#include "admin/http.h"
+#include "admin/http_state.h"
 
 #include "base/log.h"
 #include "io/listener.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX        32
-#define CONNECTION_MEMORY_SIZE 8192 /* request line and headers, and the answer's headers */
-#define IDLE_S_MAX             3    /* without a byte */
-#define CONNECTION_MS_MAX      5000 /* in all: a byte now and then does not hold a place for ever */
-#define SWEEP_MS               1000
-#define ANSWER_SIZE_MAX        128
-
-/* The library's own thread has an idle limit but no limit in all, so the loop is ours: it also
- * sweeps the connections. They hang in the library's per-connection context, on this thread alone.
- */
-struct admin_connection {
-    uint64_t deadline_ms; /* 0: free */
-    int fd;
-};
-
-struct admin {
-    struct MHD_Daemon *daemon;
-    const struct metrics *metrics;
-    const struct admin_state *state;
-    int daemon_fd; /* the library's epoll descriptor */
-    int stop_fd;
-    uint16_t port;
-    pthread_t thread;
-    struct admin_connection connections[CONNECTIONS_MAX];
-};
-
-static uint64_t clock_ms(void)
-{
-    struct timespec now;
-
-    ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
+#define IDLE_S_MAX        3    /* without a byte */
+#define CONNECTION_MS_MAX 5000 /* in all: a byte now and then does not hold a place for ever */
+#define SWEEP_MS          1000
+#define ANSWER_SIZE_MAX   128
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Takes the response (NULL: no memory, which closes the connection). */
+/* Takes the response (NULL: no memory, which closes the connection). allow: for 405, else NULL. */
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status,
-                              struct MHD_Response *response, const char *type)
+                              struct MHD_Response *response, const char *type, const char *allow)
 {
     enum MHD_Result result = MHD_NO;
 
@@ -63,8 +31,7 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
     if (MHD_add_response_header(response, "Content-Type", type) == MHD_YES &&
         MHD_add_response_header(response, "Connection", "close") == MHD_YES &&
         MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES &&
-        (status != MHD_HTTP_METHOD_NOT_ALLOWED ||
-         MHD_add_response_header(response, "Allow", "GET, HEAD") == MHD_YES)) {
+        (!allow || MHD_add_response_header(response, "Allow", allow) == MHD_YES)) {
         result = MHD_queue_response(connection, status, response);
     }
     MHD_destroy_response(response);
@@ -80,7 +47,8 @@ static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned s
     memcpy(copy, text, strlen(text) + 1);
     struct MHD_Response *response =
         MHD_create_response_from_buffer(strlen(copy), copy, MHD_RESPMEM_MUST_COPY);
-    return answer(connection, status, response, "text/plain; charset=utf-8");
+    return answer(connection, status, response, "text/plain; charset=utf-8",
+                  status == MHD_HTTP_METHOD_NOT_ALLOWED ? "GET, HEAD" : NULL);
 }
 
 static enum MHD_Result answer_metrics(struct MHD_Connection *connection,
@@ -97,22 +65,13 @@ static enum MHD_Result answer_metrics(struct MHD_Connection *connection,
     if (!response) {
         free(text);
     }
-    return answer(connection, MHD_HTTP_OK, response, "text/plain; version=0.0.4; charset=utf-8");
+    return answer(connection, MHD_HTTP_OK, response, "text/plain; version=0.0.4; charset=utf-8",
+                  NULL);
 }
 
-// NOLINTNEXTLINE(readability-function-size): the library's signature
-static enum MHD_Result handle_request(void *context, struct MHD_Connection *connection,
-                                      const char *path, const char *method, const char *version,
-                                      const char *body, size_t *body_size, void **request)
+static enum MHD_Result handle_get(const struct admin *admin, struct MHD_Connection *connection,
+                                  const char *path, bool is_get)
 {
-    struct admin *admin = context;
-
-    (void)version;
-    (void)body;
-    (void)request;
-    *body_size = 0; /* read away; no request of ours has a body that matters */
-    bool is_get =
-        strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
     bool is_metrics = strcmp(path, "/metrics") == 0;
     bool is_live = strcmp(path, "/health/live") == 0;
     bool is_ready = strcmp(path, "/health/ready") == 0;
@@ -125,13 +84,49 @@ static enum MHD_Result handle_request(void *context, struct MHD_Connection *conn
         return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "use GET\n");
     }
     if (is_metrics) {
-        return answer_metrics(connection, admin->metrics);
+        return answer_metrics(connection, admin->options.metrics);
     }
-    if (is_ready && counter_read(&admin->state->ready) == 0) {
+    if (is_ready && counter_read(&admin->options.state->ready) == 0) {
         return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
                            "not ready: starting or stopping, connections are not accepted\n");
     }
     return answer_text(connection, MHD_HTTP_OK, is_live ? "live\n" : "ready\n");
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+// NOLINTNEXTLINE(readability-function-size): the library's signature
+static enum MHD_Result handle_request(void *context, struct MHD_Connection *connection,
+                                      const char *path, const char *verb, const char *version,
+                                      const char *body, size_t *body_size, void **request)
+{
+    static const char prefix[] = "/api/";
+    struct admin *admin = context;
+
+    (void)version;
+    if (*request) {
+        return call_go_on(admin, *request, body, body_size);
+    }
+    if (admin->options.keys && strncmp(path, prefix, strlen(prefix)) == 0) {
+        return call_begin(admin, connection, path + strlen(prefix), verb, request);
+    }
+    *body_size = 0; /* read away; no other request of ours has a body that matters */
+    return handle_get(admin, connection, path,
+                      strcmp(verb, MHD_HTTP_METHOD_GET) == 0 ||
+                          strcmp(verb, MHD_HTTP_METHOD_HEAD) == 0);
+}
+
+// NOLINTNEXTLINE(readability-non-const-parameter): the library's signature
+static void handle_end(void *context, struct MHD_Connection *connection, void **request,
+                       enum MHD_RequestTerminationCode code)
+{
+    (void)context;
+    (void)connection;
+    (void)code;
+    if (*request) {
+        call_end(*request);
+        *request = NULL;
+    }
 }
 
 /* --- connections ------------------------------------------------------------------------------ */
@@ -144,7 +139,8 @@ static void handle_connection(void *context, struct MHD_Connection *connection,
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
         struct admin_connection *entry = *connection_context;
         if (entry) {
-            entry->deadline_ms = 0;
+            admin->kept_count -= entry->is_kept ? 1 : 0;
+            *entry = (struct admin_connection){0};
         }
         return;
     }
@@ -156,7 +152,7 @@ static void handle_connection(void *context, struct MHD_Connection *connection,
         ASSERT(free_place < CONNECTIONS_MAX); /* the library takes no more than that */
     }
     admin->connections[free_place] = (struct admin_connection){
-        .deadline_ms = clock_ms() + CONNECTION_MS_MAX, .fd = info->connect_fd};
+        .deadline_ms = admin_clock_ms() + CONNECTION_MS_MAX, .fd = info->connect_fd};
     *connection_context = &admin->connections[free_place];
 }
 
@@ -171,26 +167,33 @@ static void sweep(struct admin *admin, uint64_t now_ms)
     }
 }
 
-static void *run(void *argument)
+void admin_turn(struct admin *admin, uint32_t wait_ms)
 {
-    struct admin *admin = argument;
     struct pollfd waits[] = {{.fd = admin->daemon_fd, .events = POLLIN},
-                             {.fd = admin->stop_fd, .events = POLLIN}};
+                             {.fd = admin->wake_fd, .events = POLLIN}};
+    MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
+    uint64_t wakes;
 
-    for (;;) {
-        MHD_UNSIGNED_LONG_LONG timeout_ms = SWEEP_MS;
-        if (MHD_get_timeout(admin->daemon, &timeout_ms) != MHD_YES || timeout_ms > SWEEP_MS) {
-            timeout_ms = SWEEP_MS;
-        }
-        if (poll(waits, 2, (int)timeout_ms) < 0 && errno != EINTR) {
-            return NULL;
-        }
-        if (waits[1].revents != 0) {
-            return NULL;
-        }
-        (void)MHD_run(admin->daemon);
-        sweep(admin, clock_ms());
+    if (MHD_get_timeout(admin->daemon, &timeout_ms) == MHD_YES && timeout_ms < wait_ms) {
+        wait_ms = (uint32_t)timeout_ms;
     }
+    if (wait_ms > SWEEP_MS) {
+        wait_ms = SWEEP_MS;
+    }
+    if (poll(waits, 2, (int)wait_ms) > 0 && waits[1].revents != 0) {
+        ssize_t taken = read(admin->wake_fd, &wakes, sizeof(wakes));
+        (void)taken; /* that it is empty is fine, too */
+    }
+    (void)MHD_run(admin->daemon);
+    sweep(admin, admin_clock_ms());
+}
+
+void admin_wake(struct admin *admin)
+{
+    const uint64_t one = 1;
+
+    ssize_t written = write(admin->wake_fd, &one, sizeof(one));
+    (void)written; /* it cannot fail but by overflow, and then it is awake */
 }
 
 /* --- open and close --------------------------------------------------------------------------- */
@@ -228,10 +231,11 @@ static int listen_on(const struct sockaddr_in6 *address, char *message, size_t m
 static bool start_daemon(struct admin *admin, int fd)
 {
     admin->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL, 0, NULL, NULL, handle_request, admin, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_S_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_SIZE,
-        MHD_OPTION_NOTIFY_CONNECTION, handle_connection, admin, MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle_request, admin,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_SIZE, MHD_OPTION_NOTIFY_CONNECTION, handle_connection, admin,
+        MHD_OPTION_NOTIFY_COMPLETED, handle_end, admin, MHD_OPTION_END);
     if (!admin->daemon) {
         (void)close(fd);
         return false;
@@ -241,12 +245,11 @@ static bool start_daemon(struct admin *admin, int fd)
     return true;
 }
 
-struct admin *admin_open(const struct sockaddr_in6 *address, const struct metrics *metrics,
-                         const struct admin_state *state, char *message, size_t message_size)
+struct admin *admin_open(const struct admin_options *options, char *message, size_t message_size)
 {
     struct sockaddr_in6 bound = {0};
     socklen_t bound_size = sizeof(bound);
-    int fd = listen_on(address, message, message_size);
+    int fd = listen_on(options->address, message, message_size);
 
     if (fd < 0) {
         return NULL;
@@ -258,39 +261,32 @@ struct admin *admin_open(const struct sockaddr_in6 *address, const struct metric
         (void)snprintf(message, message_size, "admin port: out of memory");
         return NULL;
     }
-    admin->metrics = metrics;
-    admin->state = state;
+    admin->options = *options;
     admin->port = ntohs(bound.sin6_port); /* in the same place for both families */
-    admin->stop_fd = eventfd(0, EFD_CLOEXEC);
-    if (admin->stop_fd >= 0 && start_daemon(admin, fd)) {
-        if (pthread_create(&admin->thread, NULL, run, admin) == 0) {
-            return admin;
-        }
-        MHD_stop_daemon(admin->daemon);
-    } else if (admin->stop_fd < 0) {
+    admin->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (admin->wake_fd >= 0 && start_daemon(admin, fd)) {
+        return admin;
+    }
+    if (admin->wake_fd >= 0) {
+        (void)close(admin->wake_fd);
+    } else {
         (void)close(fd);
     }
-    if (admin->stop_fd >= 0) {
-        (void)close(admin->stop_fd);
-    }
     free(admin);
-    (void)snprintf(
-        message, message_size,
-        "admin port: no thread or descriptor left for it: raise RLIMIT_NOFILE or RLIMIT_NPROC");
+    (void)snprintf(message, message_size,
+                   "admin port: no descriptor left for it: raise RLIMIT_NOFILE");
     return NULL;
 }
 
 void admin_close(struct admin *admin)
 {
-    const uint64_t one = 1;
-
     if (!admin) {
         return;
     }
-    ASSERT(write(admin->stop_fd, &one, sizeof(one)) == sizeof(one));
-    ASSERT(pthread_join(admin->thread, NULL) == 0);
+    call_refuse_waiting(admin);
+    (void)MHD_run(admin->daemon); /* it must not be stopped while a connection is suspended */
     MHD_stop_daemon(admin->daemon);
-    (void)close(admin->stop_fd);
+    (void)close(admin->wake_fd);
     free(admin);
 }
 

@@ -1,14 +1,21 @@
 /*
- * http.h - the admin port: metrics and health over HTTP, on its own thread (libmicrohttpd).
+ * http.h - the admin port: metrics, health, and the requests of the HTTP API (libmicrohttpd).
  *
- *   GET /metrics       Prometheus text
- *   GET /health/live   200 while the process runs
- *   GET /health/ready  200 while connections are accepted, else 503 and why
+ *   GET /metrics        Prometheus text
+ *   GET /health/live    200 while the process runs
+ *   GET /health/ready   200 while connections are accepted, else 503 and why
+ *   POST /api/<method>  when there are keys: a call, to be taken and answered
  *
- * Anything else: 404, 405. Connections, request size and time are bounded.
+ * Anything else: 404, 405. Connections, request size and time are bounded. One thread calls all of
+ * this, but for admin_wake:
+ *
+ *   open -> { admin_turn -> admin_next until NULL -> answers that are ready } -> close
  */
 #pragma once
 
+#include "admin/api_counts.h"
+#include "admin/api_key.h"
+#include "admin/json_out.h"
 #include "admin/metrics.h"
 
 #include <netinet/in.h>
@@ -20,9 +27,47 @@ struct admin_state {
     struct counter ready; /* 1: accepting */
 };
 
+/* All of it stays until admin_close. */
+struct admin_options {
+    const struct sockaddr_in6 *address;
+    const struct metrics *metrics;
+    const struct admin_state *state;
+    struct api_keys *keys;     /* NULL: no API */
+    bool key_in_query;         /* also take the key from ?api_key= */
+    size_t body_size_max;      /* of a call */
+    struct api_counts *counts; /* with keys */
+};
+
+/* A request of the API: whole, with a good key, and without an answer yet. The admin's; whoever
+ * took it may write to the body and to owner, until it is answered. */
+struct admin_call {
+    enum api_method method;
+    bool is_bare; /* errors as a status (X-Centrifugo-Error-Mode: transport) */
+    uint8_t *body;
+    size_t body_size;
+    void *owner;
+};
+
 /* NULL with a message that names the address and what to do. */
-MUST_CHECK struct admin *admin_open(const struct sockaddr_in6 *address,
-                                    const struct metrics *metrics, const struct admin_state *state,
-                                    char *message, size_t message_size);
+MUST_CHECK struct admin *admin_open(const struct admin_options *options, char *message,
+                                    size_t message_size);
+
+/* Calls that are still waiting are answered with 503. */
 void admin_close(struct admin *admin);
 MUST_CHECK uint16_t admin_port(const struct admin *admin);
+
+/* Waits for at most wait_ms, then reads, answers and sweeps. */
+void admin_turn(struct admin *admin, uint32_t wait_ms);
+
+/* Ends the wait of this turn or the next. Any thread. */
+void admin_wake(struct admin *admin);
+
+/* The next call; NULL: none. */
+MUST_CHECK struct admin_call *admin_next(struct admin *admin);
+
+/* The call is gone. out: JSON (its block is taken), or with failed set: 503. */
+void admin_answer(struct admin *admin, struct admin_call *call, unsigned status,
+                  struct json_out *out);
+
+/* 400 with a line of text. */
+void admin_refuse(struct admin *admin, struct admin_call *call, const char *reason);
