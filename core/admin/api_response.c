@@ -270,6 +270,12 @@ static void put_reply(struct json_out *out, const struct api_command *command,
     json_put_text(out, "}");
 }
 
+const struct api_error *api_response_error(const struct api_request *request,
+                                           const struct api_part *parts)
+{
+    return request->method == API_BATCH ? NULL : error_of(request->commands, parts);
+}
+
 void api_response_write(struct json_out *out, const struct api_request *request,
                         const struct api_part *parts, bool is_bare)
 {
@@ -284,7 +290,7 @@ void api_response_write(struct json_out *out, const struct api_request *request,
         return;
     }
     ASSERT(request->command_count == 1);
-    const struct api_error *error = error_of(request->commands, parts);
+    const struct api_error *error = api_response_error(request, parts);
     if (error) {
         api_response_write_error(out, error, is_bare);
         return;

@@ -62,6 +62,10 @@ void api_response_write(struct json_out *out, const struct api_request *request,
 /* {"error":...}, or bare. */
 void api_response_write_error(struct json_out *out, const struct api_error *error, bool is_bare);
 
+/* Why there is no result at all; NULL when there is one, as a batch always has. */
+MUST_CHECK const struct api_error *api_response_error(const struct api_request *request,
+                                                      const struct api_part *parts);
+
 /* How many parts the command has. */
 MUST_CHECK uint32_t api_part_count(const struct api_command *command);
 

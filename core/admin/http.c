@@ -174,6 +174,12 @@ void admin_turn(struct admin *admin, uint32_t wait_ms)
     MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
     uint64_t wakes;
 
+    /* A resumed connection makes no event: the library looks for it when it runs, and only then
+     * knows for how long to wait. */
+    if (admin->has_resumed) {
+        admin->has_resumed = false;
+        (void)MHD_run(admin->daemon);
+    }
     if (MHD_get_timeout(admin->daemon, &timeout_ms) == MHD_YES && timeout_ms < wait_ms) {
         wait_ms = (uint32_t)timeout_ms;
     }

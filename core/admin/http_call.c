@@ -106,12 +106,13 @@ static enum MHD_Result send_refusal(struct admin *admin, struct call *call)
 }
 
 /* The library goes on with its connection, and asks for the answer. */
-static void resume(struct call *call)
+static void resume(struct admin *admin, struct call *call)
 {
     ASSERT(call->entry->waiting == call);
     call->entry->waiting = NULL;
     call->is_answered = true;
     MHD_resume_connection(call->connection);
+    admin->has_resumed = true;
 }
 
 void admin_answer(struct admin *admin, struct admin_call *lent, unsigned status,
@@ -119,7 +120,6 @@ void admin_answer(struct admin *admin, struct admin_call *lent, unsigned status,
 {
     struct call *call = (struct call *)lent;
 
-    (void)admin;
     if (out->failed) {
         free(out->data);
         call->refusal = API_REFUSED_MEMORY;
@@ -129,7 +129,7 @@ void admin_answer(struct admin *admin, struct admin_call *lent, unsigned status,
         call->out = *out;
     }
     *out = (struct json_out){0};
-    resume(call);
+    resume(admin, call);
 }
 
 void admin_refuse(struct admin *admin, struct admin_call *lent, const char *reason)
@@ -138,7 +138,7 @@ void admin_refuse(struct admin *admin, struct admin_call *lent, const char *reas
 
     counter_add(&admin->options.counts->refused[API_REFUSED_MALFORMED], 1);
     set_text(call, MHD_HTTP_BAD_REQUEST, reason);
-    resume(call);
+    resume(admin, call);
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -331,7 +331,7 @@ void call_refuse_waiting(struct admin *admin)
         struct call *call = admin->connections[i].waiting;
         if (call) {
             call->refusal = API_REFUSED_STOPPING;
-            resume(call);
+            resume(admin, call);
         }
     }
 }

@@ -9,7 +9,7 @@
 
 #define DEV_TOKEN_LIFETIME_S 86400
 
-static void print_dev_mode(const struct arguments *arguments, uint16_t port)
+static void print_dev_mode(const struct arguments *arguments, uint16_t port, uint16_t admin_port)
 {
     struct token_key_options keys[OPTIONS_KEYS_MAX];
     struct token_options token_options;
@@ -40,13 +40,19 @@ static void print_dev_mode(const struct arguments *arguments, uint16_t port)
         arguments->state.certificate_path, port, token, program_invocation_name,
         arguments->state.directory);
     free(token);
+    if (admin_port != 0) {
+        (void)printf("Publish:\n\n"
+                     "  curl -H \"X-API-Key: $(cat '%s')\" http://localhost:%u/api/publish \\\n"
+                     "       -d '{\"channel\": \"news\", \"data\": {\"hello\": \"world\"}}'\n\n",
+                     arguments->state.api_key_path, admin_port);
+    }
 }
 
 void banner_print(const struct arguments *arguments, const struct budget *budget, uint16_t port,
                   uint16_t admin_port)
 {
     if (!arguments->options_path && arguments->options.token.required) {
-        print_dev_mode(arguments, port);
+        print_dev_mode(arguments, port, admin_port);
         (void)fflush(stdout);
     }
     LOG(LOG_INFO, "listening", log_number("port", port), log_number("admin_port", admin_port),

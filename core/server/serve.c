@@ -1,12 +1,13 @@
 #include "server/serve.h"
 
-#include "admin/http.h"
 #include "io/address.h"
 #include "io/listener.h"
+#include "server/api.h"
 #include "server/banner.h"
 #include "server/parcels.h"
 #include "server/relay_counts.h"
 #include "server/relay_thread.h"
+#include "server/reload.h"
 #include "server/shard.h"
 
 #include <errno.h>
@@ -50,7 +51,8 @@ struct service {
     struct server server;
     struct certificate_set *certificates;
     struct token_keys *token_keys;
-    struct admin *admin;
+    struct api_keys *api_keys; /* NULL: no HTTP API */
+    struct api *api;           /* the admin port; NULL: none */
     struct admin_state admin_state;
     struct start start;
     struct runner runners[SHARDS_MAX];
@@ -114,6 +116,17 @@ static int open_token_keys(struct service *service, const struct options *option
     return 0;
 }
 
+static int open_api_keys(struct service *service, const struct options *options)
+{
+    char message[MESSAGE_SIZE];
+
+    if (!options->admin.api_key_file) {
+        return 0;
+    }
+    service->api_keys = api_keys_open(options->admin.api_key_file, message, sizeof(message));
+    return service->api_keys ? 0 : fail(message);
+}
+
 /* The counts that all shards share; one that no limit needs is left out. */
 static int open_tallies(struct service *service, const struct options *options)
 {
@@ -152,7 +165,8 @@ static int open_shared(struct service *service, const struct options *options)
     service->server.budget = &service->budget;
     service->server.shard_count = service->budget.shard_count;
     listener_warn_of_backlog(options->listen_backlog);
-    if (open_certificates(service, options) != 0 || open_token_keys(service, options) != 0) {
+    if (open_certificates(service, options) != 0 || open_token_keys(service, options) != 0 ||
+        open_api_keys(service, options) != 0) {
         return -1;
     }
     return open_tallies(service, options);
@@ -171,6 +185,9 @@ static int check_shared(struct service *service, const struct options *options)
         result = -1;
     }
     if (open_token_keys(service, options) != 0) {
+        result = -1;
+    }
+    if (open_api_keys(service, options) != 0) {
         result = -1;
     }
     listener_warn_of_backlog(options->listen_backlog);
@@ -192,6 +209,7 @@ static void close_shared(struct service *service)
             tally_close(tallies[i]);
         }
     }
+    api_keys_close(service->api_keys);
     if (service->token_keys) {
         token_keys_close(service->token_keys);
     }
@@ -373,9 +391,7 @@ static void join_shards(struct service *service)
     while (start->stopped_count < started) {
         pthread_cond_wait(&start->changed, &start->mutex);
     }
-    if (service->admin) {
-        admin_close(service->admin);
-    }
+    api_stop(service->api);
     relay_thread_stop(service->relay, stop_ms_left(service));
     start->end = true;
     pthread_cond_broadcast(&start->changed);
@@ -384,11 +400,11 @@ static void join_shards(struct service *service)
         pthread_join(service->runners[i].thread, NULL);
     }
     relay_thread_close(service->relay);
+    api_close(service->api); /* when nobody answers any more */
 }
 
 static int open_admin(struct service *service, const struct options *options)
 {
-    struct sockaddr_in6 address;
     char message[MESSAGE_SIZE];
 
     service->metrics = (struct metrics){
@@ -409,12 +425,16 @@ static int open_admin(struct service *service, const struct options *options)
     if (options->admin.listen[0] == '\0') {
         return 0;
     }
-    if (address_parse(slice_text(options->admin.listen), &address) != 0) {
-        return fail("admin.listen is no address");
-    }
-    service->admin =
-        admin_open(&address, &service->metrics, &service->admin_state, message, sizeof(message));
-    return service->admin ? 0 : fail(message);
+    const struct api_sources sources = {
+        .options = options,
+        .namespaces = &options->namespaces,
+        .relay = service->server.relay,
+        .keys = service->api_keys,
+        .metrics = &service->metrics,
+        .state = &service->admin_state,
+    };
+    service->api = api_open(&sources, message, sizeof(message));
+    return service->api ? 0 : fail(message);
 }
 
 /*
@@ -438,22 +458,6 @@ static void trim_heap(const struct service *service, uint64_t *answered_before)
     }
 }
 
-/* SIGHUP: the ticket keys' file was written anew. Everything else needs a new start. */
-static void reload(const struct service *service)
-{
-    const char *path = service->server.options->tls.ticket_key_file;
-    char message[MESSAGE_SIZE];
-
-    if (!service->server.tickets || !path) {
-        LOG(LOG_WARN, "nothing to reload: there is no tls.ticket_key_file",
-            log_text("signal", "SIGHUP"));
-    } else if (ticket_keys_reload(service->server.tickets, message, sizeof(message)) != 0) {
-        LOG(LOG_ERROR, "ticket keys not reloaded, the old ones stay", log_text("reason", message));
-    } else {
-        LOG(LOG_INFO, "ticket keys reloaded", log_text("file", path));
-    }
-}
-
 /* Once a second turns ticket keys and trims the heap, until a signal to stop comes. */
 static int wait_for_signal(struct service *service, const sigset_t *signals)
 {
@@ -466,7 +470,7 @@ static int wait_for_signal(struct service *service, const sigset_t *signals)
             return signal_number;
         }
         if (signal_number == SIGHUP) {
-            reload(service);
+            reload_keys(&service->server, service->api_keys);
         }
         if (service->server.tickets) {
             ticket_keys_rotate(service->server.tickets, monotonic_ms());
@@ -531,7 +535,7 @@ static int run(struct service *service, const struct arguments *arguments, const
         release_shards(service, false);
         counter_set(&service->admin_state.ready, 1);
         banner_print(arguments, &service->budget, service->port,
-                     service->admin ? admin_port(service->admin) : 0);
+                     service->api ? api_port(service->api) : 0);
         int signal_number = wait_for_signal(service, signals);
         LOG(LOG_INFO, "stopping", log_number("signal", signal_number),
             log_number("within_ms", options->deadlines.shutdown_ms));

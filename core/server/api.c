@@ -1,0 +1,330 @@
+#include "server/api.h"
+
+#include "base/random.h"
+#include "io/address.h"
+#include "server/api_call.h"
+#include "server/counts.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MESSAGE_SIZE 256
+#define STALLED_MS   1 /* until the relay is tried again */
+#define WAIT_MS_MAX  1000
+
+struct api {
+    struct api_sources sources;
+    struct admin *admin;
+    struct api_inbox inbox;
+    struct api_counts counts;
+    const void *blocks[1];
+    struct metrics metrics; /* the API's own, before the others */
+    struct api_call *first; /* those that wait, in the order of their deadlines */
+    struct api_call *last;
+    uint64_t start_ns;
+    char id[33];
+    char name[API_NAME_SIZE_MAX + 1];
+    struct counter stopping;
+    bool is_stopped;
+    pthread_t thread;
+};
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+
+    ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static uint64_t sum_of(const struct metrics *shards, size_t offset)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < shards->block_count; i++) {
+        const uint8_t *block = shards->blocks[i];
+        const struct counter *counter = (const void *)(block + offset);
+        sum += counter_read(counter);
+    }
+    return sum;
+}
+
+/* What info tells beside the relay's count of channels. */
+static void fill_node(const struct api *api, struct api_part *part, struct api_node *node)
+{
+    const struct metrics *shards = api->sources.metrics;
+
+    *node = (struct api_node){
+        .clients = sum_of(shards, offsetof(struct counts, connections_open)),
+        .channels = part->count,
+        .subscriptions = sum_of(shards, offsetof(struct counts, subscriptions)),
+        .uptime_s = (clock_ns() - api->start_ns) / 1000000000,
+    };
+    memcpy(node->id, api->id, sizeof(node->id));
+    memcpy(node->name, api->name, sizeof(node->name));
+    part->node = node;
+}
+
+static void fill_nodes(const struct api *api, struct api_call *call, struct api_node *node)
+{
+    for (uint32_t i = 0; i < call->step_count; i++) {
+        if (call->steps[i].command->method == API_INFO && call->parts[i].error.code == API_DONE) {
+            fill_node(api, &call->parts[i], node); /* the same for all of a batch's */
+        }
+    }
+}
+
+static void count_answer(struct api *api, const struct api_call *call, bool is_error)
+{
+    enum api_outcome outcome = is_error ? API_OUTCOME_ERROR : API_OUTCOME_OK;
+
+    if (call->has_timed_out) {
+        outcome = API_OUTCOME_TIMEOUT;
+    }
+    counter_add(&api->counts.requests[call->request.method][outcome], 1);
+    histogram_add(&api->counts.time, clock_ns() - call->start_ns, API_TIME_BASE_NS);
+}
+
+static void forget(struct api *api, struct api_call *call)
+{
+    if (call->previous) {
+        call->previous->following = call->following;
+    } else {
+        api->first = call->following;
+    }
+    if (call->following) {
+        call->following->previous = call->previous;
+    } else {
+        api->last = call->previous;
+    }
+    counter_set(&api->counts.waiting, counter_read(&api->counts.waiting) - 1);
+    api_call_close(call);
+}
+
+static void finish(struct api *api, struct api_call *call)
+{
+    struct json_out out = {.size_max = API_ANSWER_SIZE_MAX};
+    struct api_node node;
+
+    fill_nodes(api, call, &node);
+    const struct api_error *error = api_response_error(&call->request, call->parts);
+    bool is_bare = call->http->is_bare;
+    api_response_write(&out, &call->request, call->parts, is_bare);
+    count_answer(api, call, error != NULL);
+    admin_answer(api->admin, call->http, error && is_bare ? api_error_status(error->code) : 200,
+                 &out);
+    forget(api, call);
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static void go_on(struct api *api, struct api_call *call)
+{
+    if (api_call_go_on(call, &api->inbox, api->sources.namespaces)) {
+        finish(api, call);
+    }
+}
+
+static void refuse_memory(struct api *api, struct admin_call *http)
+{
+    struct json_out out = {.failed = true};
+
+    admin_answer(api->admin, http, 503, &out);
+}
+
+static void start(struct api *api, struct admin_call *http, uint64_t now_ns)
+{
+    struct api_request request;
+    char message[MESSAGE_SIZE];
+    enum api_request_outcome outcome = api_request_read(&request, http->method, http->body,
+                                                        http->body_size, message, sizeof(message));
+
+    if (outcome == API_REQUEST_MALFORMED) {
+        admin_refuse(api->admin, http, message);
+        return;
+    }
+    struct api_call *call =
+        outcome == API_REQUEST_READY ? api_call_open(&request, http, now_ns) : NULL;
+    if (!call) {
+        refuse_memory(api, http);
+        return;
+    }
+    call->previous = api->last;
+    if (api->last) {
+        api->last->following = call;
+    } else {
+        api->first = call;
+    }
+    api->last = call;
+    counter_add(&api->counts.waiting, 1);
+    go_on(api, call);
+}
+
+static void take_answers(struct api *api)
+{
+    struct api_ask *ask;
+
+    while ((ask = api_inbox_next(&api->inbox))) {
+        struct api_call *call = ask->call;
+        if (!call) {
+            counter_add(&api->counts.late, 1);
+            api_ask_free(ask);
+            continue;
+        }
+        api_call_answered(call, ask);
+        go_on(api, call);
+    }
+}
+
+/* Deadlines, and calls that the relay had no room for. Returns for how long to wait. */
+static uint32_t look_after_calls(struct api *api, uint64_t now_ns)
+{
+    uint64_t timeout_ns = (uint64_t)api->sources.options->admin.answer_timeout_ms * 1000000;
+    uint32_t wait_ms = WAIT_MS_MAX;
+    struct api_call *following;
+
+    for (struct api_call *call = api->first; call; call = following) {
+        following = call->following;
+        if (now_ns - call->start_ns >= timeout_ns) {
+            api_call_expire(call);
+            finish(api, call);
+            continue;
+        }
+        if (call->is_stalled) {
+            wait_ms = STALLED_MS;
+            go_on(api, call);
+            continue;
+        }
+        uint64_t left_ms = (timeout_ns - (now_ns - call->start_ns)) / 1000000 + 1;
+        wait_ms = left_ms < wait_ms ? (uint32_t)left_ms : wait_ms;
+    }
+    return wait_ms;
+}
+
+static void *run(void *argument)
+{
+    struct api *api = argument;
+    struct admin_call *http;
+    uint32_t wait_ms = WAIT_MS_MAX;
+
+    pthread_setname_np(pthread_self(), "admin");
+    while (counter_read(&api->stopping) == 0) {
+        admin_turn(api->admin, wait_ms);
+        uint64_t now_ns = clock_ns();
+        while ((http = admin_next(api->admin))) {
+            start(api, http, now_ns);
+        }
+        take_answers(api);
+        wait_ms = look_after_calls(api, now_ns);
+    }
+    return NULL;
+}
+
+/* --- open and close --------------------------------------------------------------------------- */
+
+/* Telling nodes apart is all that it is for. */
+static void make_id(struct api *api)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[(sizeof(api->id) - 1) / 2];
+
+    random_bytes(bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        api->id[2 * i] = digits[bytes[i] >> 4];
+        api->id[2 * i + 1] = digits[bytes[i] & 0xf];
+    }
+    if (gethostname(api->name, sizeof(api->name) - 1) != 0) {
+        api->name[0] = '\0';
+    }
+}
+
+static bool open_port(struct api *api, char *message, size_t message_size)
+{
+    const struct api_sources *sources = &api->sources;
+    struct sockaddr_in6 address;
+
+    if (address_parse(slice_text(sources->options->admin.listen), &address) != 0) {
+        (void)snprintf(message, message_size, "admin.listen is no address");
+        return false;
+    }
+    const struct admin_options options = {
+        .address = &address,
+        .metrics = sources->keys ? &api->metrics : sources->metrics,
+        .state = sources->state,
+        .keys = sources->keys,
+        .key_in_query = sources->options->admin.api_key_in_query,
+        .body_size_max = sources->options->admin.body_size_max,
+        .counts = &api->counts,
+    };
+    api->admin = admin_open(&options, message, message_size);
+    return api->admin != NULL;
+}
+
+struct api *api_open(const struct api_sources *sources, char *message, size_t message_size)
+{
+    struct api *api = calloc(1, sizeof(*api));
+
+    if (!api) {
+        (void)snprintf(message, message_size, "admin port: out of memory");
+        return NULL;
+    }
+    api->sources = *sources;
+    api->start_ns = clock_ns();
+    api->blocks[0] = &api->counts;
+    api->metrics = (struct metrics){.table = api_metrics,
+                                    .table_size = api_metrics_size,
+                                    .blocks = api->blocks,
+                                    .block_count = 1,
+                                    .is_shared = true,
+                                    .next = sources->metrics};
+    make_id(api);
+    if (!open_port(api, message, message_size)) {
+        free(api);
+        return NULL;
+    }
+    api_inbox_init(&api->inbox, sources->relay, api->admin);
+    int error = pthread_create(&api->thread, NULL, run, api);
+    if (error != 0) {
+        (void)snprintf(message, message_size, "admin port: thread: %s", strerrordesc_np(error));
+        admin_close(api->admin);
+        api_inbox_close(&api->inbox);
+        free(api);
+        return NULL;
+    }
+    return api;
+}
+
+uint16_t api_port(const struct api *api)
+{
+    return admin_port(api->admin);
+}
+
+void api_stop(struct api *api)
+{
+    if (!api || api->is_stopped) {
+        return;
+    }
+    counter_set(&api->stopping, 1);
+    admin_wake(api->admin);
+    ASSERT(pthread_join(api->thread, NULL) == 0);
+    while (api->first) {
+        forget(api, api->first);
+    }
+    api_inbox_stop(&api->inbox);
+    admin_close(api->admin);
+    api->is_stopped = true;
+}
+
+void api_close(struct api *api)
+{
+    if (!api) {
+        return;
+    }
+    api_stop(api);
+    api_inbox_close(&api->inbox);
+    free(api);
+}
