@@ -45,7 +45,7 @@ struct admin {
     int wake_fd;
     uint16_t port;
     uint32_t kept_count;
-    bool has_resumed; /* since the last turn */
+    bool has_resumed;   /* since the last turn */
     struct call *first; /* whole calls, in the order in which they came */
     struct call *last;
     struct admin_connection connections[CONNECTIONS_MAX];
