@@ -6,6 +6,7 @@
 #define IN(field)       offsetof(struct namespace, field)
 #define ANYBODY         "nobody|claim|client|subscriber"
 #define HISTORY_AGE_MAX (30u * 86400)
+#define PROBLEM_SIZE    400
 
 #define CHOICE(name, field, names, standard, help)                                                 \
     {                                                                                              \
@@ -86,11 +87,11 @@ int option_namespace_make(const struct namespaces *others, const char *const *te
     }
     for (size_t i = 0; i < KEYS; i++) {
         const char *text = texts[i + 1] ? texts[i + 1] : keys[i].info.standard;
-        size_t size = (size_t)snprintf(message, message_size, "%s: ", keys[i].info.name);
+        char problem[PROBLEM_SIZE];
 
-        ASSERT(size < message_size);
-        if (option_value_set((uint8_t *)made + keys[i].offset, &keys[i], text, message + size,
-                             message_size - size) != 0) {
+        if (option_value_set((uint8_t *)made + keys[i].offset, &keys[i], text, problem,
+                             sizeof(problem)) != 0) {
+            (void)snprintf(message, message_size, "%s: %s", keys[i].info.name, problem);
             return -1;
         }
     }

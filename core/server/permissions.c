@@ -2,35 +2,6 @@
 
 #include "server/inbound.h"
 
-/* Cuts "a,b" in place into zero-terminated names; size bytes and one more are there. Empty names
- * are passed over. False: one is no name, or there are too many. */
-static bool split(const struct options *options, char *text, size_t size, struct name_list *list)
-{
-    char *out = text;
-    size_t at = 0;
-
-    list->names = text;
-    while (at < size) {
-        const char *start = text + at;
-        const char *comma = memchr(start, ',', size - at);
-        size_t name_size = comma ? (size_t)(comma - start) : size - at;
-
-        at += name_size + 1;
-        if (name_size == 0) {
-            continue;
-        }
-        if (!channel_name_is_valid(slice_from(start, name_size), options->token.channel_size_max) ||
-            list->count == options->token.channels_max) {
-            return false;
-        }
-        memmove(out, start, name_size);
-        out[name_size] = '\0';
-        out += name_size + 1;
-        list->count++;
-    }
-    return true;
-}
-
 /* Nobody needs a rule, or a second claim, for what the token subscribes to in any case. */
 static bool may_subscribe(const struct namespaces *namespaces, const struct token_claims *claims,
                           struct slice channel)
@@ -59,7 +30,9 @@ enum upgrade_reason permissions_read(struct shard *shard, struct slice query,
     if (size == QUERY_ABSENT) {
         return UPGRADE_OK;
     }
-    if (size == QUERY_MALFORMED || !split(options, text, (size_t)size, &wanted->names)) {
+    if (size == QUERY_MALFORMED ||
+        !name_list_split(text, (size_t)size, options->token.channel_size_max,
+                         options->token.channels_max, &wanted->names)) {
         return UPGRADE_BAD_CHANNELS;
     }
     const char *name = wanted->names.names;

@@ -26,17 +26,27 @@ const struct namespace *namespace_of(const struct namespaces *namespaces, struct
     return &built_in;
 }
 
+static bool is_pattern(struct slice name)
+{
+    return name.size > 0 && name.data[name.size - 1] == '*';
+}
+
+/* What all channels of a pattern begin with. */
+static struct slice start_of(struct slice pattern)
+{
+    return slice_from(pattern.data, pattern.size - 1);
+}
+
 bool name_list_matches(const struct name_list *list, struct slice channel)
 {
+    /* A pattern lies within another when its start does: "e*" not within "e**". */
+    struct slice start = is_pattern(channel) ? start_of(channel) : channel;
     const char *text = list->names;
 
     for (uint32_t i = 0; i < list->count; i++) {
         struct slice name = slice_text(text);
-        bool is_pattern = name.size > 0 && name.data[name.size - 1] == '*';
 
-        /* A wanted pattern is covered by one that its own text begins with. */
-        if (is_pattern ? begins_with(channel, slice_from(name.data, name.size - 1))
-                       : slice_equal(name, channel)) {
+        if (is_pattern(name) ? begins_with(start, start_of(name)) : slice_equal(name, channel)) {
             return true;
         }
         text += name.size + 1;
@@ -47,14 +57,13 @@ bool name_list_matches(const struct name_list *list, struct slice channel)
 /* A pattern over more namespaces than one, built-in ones among them. */
 static bool spans(struct slice channel)
 {
-    return channel.size > 0 && channel.data[channel.size - 1] == '*' &&
-           !memchr(channel.data, ':', channel.size);
+    return is_pattern(channel) && !memchr(channel.data, ':', channel.size);
 }
 
 static bool allows_span(const struct namespaces *namespaces, enum namespace_action action,
                         const struct name_list *claim, struct slice pattern)
 {
-    struct slice start = slice_from(pattern.data, pattern.size - 1);
+    struct slice start = start_of(pattern);
 
     for (uint32_t i = 0; i < namespaces->count; i++) {
         const struct namespace *space = &namespaces->entries[i];
@@ -106,4 +115,32 @@ bool channel_name_is_valid(struct slice name, size_t size_max)
 {
     return name.size > 0 && name.size <= size_max && !has_control_character(name) &&
            utf8_advance(UTF8_ACCEPT, name) == UTF8_ACCEPT;
+}
+
+bool name_list_split(char *text, size_t size, size_t name_size_max, uint32_t count_max,
+                     struct name_list *list)
+{
+    char *out = text;
+    size_t at = 0;
+
+    *list = (struct name_list){.names = text};
+    while (at < size) {
+        const char *start = text + at;
+        const char *comma = memchr(start, ',', size - at);
+        size_t name_size = comma ? (size_t)(comma - start) : size - at;
+
+        at += name_size + 1;
+        if (name_size == 0) {
+            continue;
+        }
+        if (!channel_name_is_valid(slice_from(start, name_size), name_size_max) ||
+            list->count == count_max) {
+            return false;
+        }
+        memmove(out, start, name_size);
+        out[name_size] = '\0';
+        out += name_size + 1;
+        list->count++;
+    }
+    return true;
 }

@@ -73,6 +73,11 @@ struct name_list {
 /* One of them is the channel, or a pattern that it matches. */
 MUST_CHECK bool name_list_matches(const struct name_list *list, struct slice channel);
 
+/* Makes a list of "a,b", in place: there is room for one byte more than size. Empty names are
+ * passed over. False: one is no valid name, or there are more than count_max. */
+MUST_CHECK bool name_list_split(char *text, size_t size, size_t name_size_max, uint32_t count_max,
+                                struct name_list *list);
+
 /*
  * Whether the rules allow the action. claim: the token's list for it; is_subscribed: to the
  * channel. The channel may be a pattern; one that ends before the first ':' reaches into every

@@ -212,6 +212,7 @@ static void take_piece(struct ws_reader *reader, uint8_t *input, size_t size,
         piece->opcode = (enum ws_opcode)(reader->head[0] & BITS_OPCODE);
         piece->is_first = before == (reader->head[1] & BITS_LENGTH);
         piece->is_last = is_end;
+        piece->is_compressed = false; /* an empty fragment before it may have been */
     } else {
         piece->opcode = (enum ws_opcode)(reader->state & STATE_MESSAGE);
         piece->is_first = (reader->state & STATE_STARTED) == 0;

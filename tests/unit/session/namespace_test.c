@@ -76,8 +76,13 @@ static void names_and_patterns(void **state)
     };
     const struct name_list list = {.names = "a\0news:*\0x*y", .count = 3};
     const struct name_list all = {.names = "*", .count = 1};
+    const struct name_list star = {.names = "e**", .count = 1}; /* channels that begin with "e*" */
 
     (void)state;
+    assert_true(name_list_matches(&star, slice_text("e*a")));
+    assert_true(name_list_matches(&star, slice_text("e**")));
+    assert_false(name_list_matches(&star, slice_text("e*")));
+    assert_false(name_list_matches(&star, slice_text("ea")));
     for (size_t i = 0; i < COUNT(cases); i++) {
         assert_int_equal(name_list_matches(&list, slice_text(cases[i].channel)), cases[i].matches);
         assert_true(name_list_matches(&all, slice_text(cases[i].channel)));
@@ -185,12 +190,59 @@ static void names_are_texts(void **state)
     }
 }
 
+/* Names of up to 4 bytes, at most 3. */
+static void lists_of_a_query(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *names; /* with a | for each end; NULL: refused */
+        uint32_t count;
+    } cases[] = {
+        {"", "", 0},
+        {",", "", 0},
+        {"a", "a|", 1},
+        {"a,b", "a|b|", 2},
+        {",a,,b,", "a|b|", 2},
+        {"a,b,c", "a|b|c|", 3},
+        {"a,b,c,", "a|b|c|", 3},
+        {"a,b,c,d", NULL, 0},
+        {"abcd", "abcd|", 1},
+        {"a,abcde", NULL, 0},
+        {"a\n", NULL, 0},
+        {"a,\xff", NULL, 0},
+        {"a,a", "a|a|", 2},
+        {" a", " a|", 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        size_t size = strlen(cases[i].text);
+        char *text = malloc(size + 1); /* a byte more would be found */
+        struct name_list list;
+
+        assert_non_null(text);
+        memcpy(text, cases[i].text, size);
+        assert_int_equal(name_list_split(text, size, 4, 3, &list), cases[i].names != NULL);
+        if (cases[i].names) {
+            assert_int_equal(list.count, cases[i].count);
+            for (size_t j = 0; cases[i].names[j]; j++) {
+                assert_int_equal(list.names[j], cases[i].names[j] == '|' ? 0 : cases[i].names[j]);
+            }
+        }
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_text_before_the_first_colon), cmocka_unit_test(names_and_patterns),
-        cmocka_unit_test(each_rule_has_two_sides),         cmocka_unit_test(what_is_not_configured),
-        cmocka_unit_test(patterns_go_around_no_rule),      cmocka_unit_test(names_are_texts),
+        cmocka_unit_test(the_text_before_the_first_colon),
+        cmocka_unit_test(names_and_patterns),
+        cmocka_unit_test(each_rule_has_two_sides),
+        cmocka_unit_test(what_is_not_configured),
+        cmocka_unit_test(patterns_go_around_no_rule),
+        cmocka_unit_test(names_are_texts),
+        cmocka_unit_test(lists_of_a_query),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -323,6 +323,7 @@ static void test_compressed(void **state)
         {"fragments, then a plain message", "42 81" M "61 80 80" M "81 81" M "62", "b[a]T[b]"},
         {"an empty first one", "41 80" M "80 81" M "61", "t[a]"},
         {"a ping between", "41 81" M "61 89 81" M "78 80 81" M "62", "t[aP[x]b]"},
+        {"a ping after an empty first", "41 80" M "89 80" M "80 81" M "62", "P[]t[b]"},
         {"text is not looked at", "c1 82" M "c0ff", "t[\xc0\xff]"},
         {"nor its end", "c1 81" M "e2", "t[\xe2]"},
         {"but that of plain text is", "c1 81" M "e2 81 81" M "e2", "t[\xe2] 1007"},
