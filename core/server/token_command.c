@@ -51,6 +51,15 @@ static uint32_t parse_lifetime(const char *text)
     return (uint32_t)(value * unit);
 }
 
+/* 0 for what is no number of tokens. */
+static uint32_t parse_count(const char *text)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    return *end == '\0' && value <= COUNT_MAX ? (uint32_t)value : 0;
+}
+
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type is argp's. */
 static error_t gather(int key, char *value, struct argp_state *argp)
 {
@@ -83,8 +92,8 @@ static error_t gather(int key, char *value, struct argp_state *argp)
         }
         return 0;
     case 'n':
-        wanted->count = (uint32_t)strtoul(value, NULL, 10);
-        if (wanted->count == 0 || wanted->count > COUNT_MAX) {
+        wanted->count = parse_count(value);
+        if (wanted->count == 0) {
             /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
             argp_error(argp, "--count %s: want 1 to %d", value, COUNT_MAX);
         }

@@ -1,0 +1,269 @@
+/*
+ * Goal: every count follows from the options and the descriptor limit as the formulas say, on both
+ * sides of each bound; what cannot be is refused with an advice that helps; the printed table adds
+ * up.
+ *
+ * The limit is lowered from test to test (a process that is not root cannot raise it again), so the
+ * order of the tests matters.
+ */
+#include "server/budget.h"
+
+#include "base/arena.h"
+#include "server/shard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct options options;
+static struct budget budget;
+static char message[512];
+
+static int make(void)
+{
+    message[0] = '\0';
+    return budget_make(&options, &budget, message, sizeof(message));
+}
+
+static int start(void **state)
+{
+    (void)state;
+    options_init(&options);
+    options.shards = 2;
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    options_free(&options);
+    return 0;
+}
+
+/* Soft and hard; the test is skipped where the machine allows less. */
+static void limit_descriptors(rlim_t soft, rlim_t hard)
+{
+    struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
+    struct rlimit now;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &now), 0);
+    if (now.rlim_max < hard) {
+        skip();
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* --- shards ----------------------------------------------------------------------------------- */
+
+static void shards_are_one_a_core_or_as_many_as_wanted(void **state)
+{
+    (void)state;
+    options.shards = 0;
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.shard_count, sysconf(_SC_NPROCESSORS_ONLN));
+    options.shards = 1;
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.shard_count, 1);
+    options.shards = SHARDS_MAX;
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.shard_count, SHARDS_MAX);
+    options.shards = SHARDS_MAX + 1;
+    assert_int_equal(make(), -1);
+    assert_string_equal(message, "shards: 257 is more than 256");
+}
+
+/* --- what follows from the sockets ------------------------------------------------------------ */
+
+static void pools_follow_from_the_sockets(void **state)
+{
+    (void)state;
+    limit_descriptors(4096, 4096);
+    options.limits.connections_max = 1000;
+    options.limits.handshakes_max = 100;
+    options.limits.arena_size = 1 << 20;
+    assert_int_equal(make(), 0);
+    /* 500 a shard, 6 times their root (23, rounded up) for the unevenness, handshakes, and 64. */
+    assert_int_equal(budget.sockets_max, 500 + 6 * 23 + 100 + 64);
+    assert_int_equal(budget.connections_max, 1000);
+    assert_string_equal(budget.bound_by, "option limits.connections_max");
+    assert_int_equal(budget.openings_max, budget.sockets_max);
+    assert_int_equal(budget.partials_max, budget.sockets_max);
+    assert_int_equal(budget.handshakes_max, 100);
+    assert_int_equal(budget.subscriptions_max, 2 * budget.sockets_max);
+    assert_int_equal(budget.channels_max, options.limits.channels_max);
+    assert_int_equal(budget.arena_size, 1 << 20);
+    assert_int_equal(budget.nodes_max, 4 * budget.sockets_max + (1 << 20) / ARENA_BLOCK_MIN);
+
+    options.limits.connections_max = 1001; /* an odd one has its place */
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.sockets_max, 501 + 6 * 23 + 100 + 64);
+    options.limits.connections_max = 1; /* and so has a single one, in any shard */
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.sockets_max, 1 + 6 + 100 + 64);
+}
+
+static void explicit_counts_are_taken(void **state)
+{
+    (void)state;
+    options.limits.connections_max = 1000;
+    options.limits.subscriptions_max = 7;
+    options.limits.channels_max = 3;
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.subscriptions_max, 7);
+    assert_int_equal(budget.channels_max, 3);
+
+    /* More handshakes than sockets are no use. */
+    options.limits.handshakes_max = 60000;
+    options.limits.connections_max = 0;
+    limit_descriptors(4096, 4096);
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.handshakes_max, 4096);
+}
+
+static void the_arena_is_a_power_of_two(void **state)
+{
+    (void)state;
+    options.limits.connections_max = 100;
+    options.limits.arena_size = 64 << 20;
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.arena_size, 64 << 20);
+    options.limits.arena_size = (64 << 20) - 1;
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.arena_size, 64 << 20);
+    options.limits.arena_size = (64 << 20) + 1;
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.arena_size, 128 << 20);
+    options.limits.arena_size = 1u << 31;
+    assert_int_equal(make(), 0);
+    assert_true(budget.arena_size == (size_t)1 << 31);
+    assert_int_equal(budget.nodes_max, 1 << 24); /* what a pool can hold */
+}
+
+/* --- the descriptor limit --------------------------------------------------------------------- */
+
+static void the_soft_limit_is_raised(void **state)
+{
+    struct rlimit limit;
+
+    (void)state;
+    limit_descriptors(300, 4000);
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.sockets_max, 4000);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(limit.rlim_cur, 4000);
+    assert_int_equal(limit.rlim_max, 4000);
+}
+
+static void without_an_option_the_machine_decides(void **state)
+{
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 5120;
+
+    (void)state;
+    limit_descriptors(4000, 4000);
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.connections_max, 2 * 4000 - 1000); /* an eighth is for handshakes */
+    assert_non_null(strstr(budget.bound_by, "RLIMIT_NOFILE x shards"));
+
+    options.shards = SHARDS_MAX;
+    assert_int_equal(make(), 0);
+    uint64_t descriptors = (uint64_t)SHARDS_MAX * 4000 * 7 / 8;
+    assert_int_equal(budget.connections_max, memory < descriptors ? memory : descriptors);
+    assert_int_equal(strncmp(budget.bound_by, "memory", 6) == 0, memory < descriptors);
+}
+
+static void an_option_that_cannot_be_gets_advice_that_helps(void **state)
+{
+    unsigned shards = 0;
+
+    (void)state;
+    limit_descriptors(2000, 2000);
+    options.limits.connections_max = 2 * 1999;
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.sockets_max, 2000); /* no room for unevenness, but it can be */
+    options.limits.connections_max++;
+    assert_int_equal(make(), -1);
+    assert_non_null(strstr(message, "limits.connections_max 3999 needs"));
+    assert_non_null(strstr(message, "RLIMIT_NOFILE is 2000: raise it"));
+    const char *advice = strstr(message, "--shards ");
+    assert_non_null(advice);
+    assert_int_equal(sscanf(advice, "--shards %u", &shards), 1);
+    options.shards = shards;
+    assert_int_equal(make(), 0);
+    assert_true(budget.shard_count * budget.sockets_max > 3999 + 3999 / 10);
+}
+
+static void less_than_256_descriptors_are_too_few(void **state)
+{
+    (void)state;
+    limit_descriptors(256, 256);
+    options.limits.connections_max = 10;
+    assert_int_equal(make(), 0);
+    options.limits.connections_max = 0;
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.sockets_max, 256);
+    limit_descriptors(255, 255);
+    assert_int_equal(make(), -1);
+    assert_non_null(strstr(message, "RLIMIT_NOFILE is 255: too low to serve; raise it"));
+    options.limits.connections_max = 10;
+    assert_int_equal(make(), -1);
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+static void the_table_adds_up(void **state)
+{
+    char *text = NULL;
+    char *rest = NULL;
+    size_t size = 0;
+    unsigned rows = 0;
+
+    (void)state;
+    limit_descriptors(4096, 4096);
+    options.limits.connections_max = 1000;
+    assert_int_equal(make(), 0);
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    budget_print(&budget, &options, out);
+    assert_int_equal(fclose(out), 0);
+    assert_non_null(strstr(text, "budget of one shard (2 shards;"));
+    assert_non_null(strstr(text, "holds up to 1000 connections; bounded by option limits.conn"));
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        unsigned long long count = 0;
+        unsigned long long each = 0;
+        double total = 0;
+        if (sscanf(line, "  %*28c %llu x %llu B = %lf MB", &count, &each, &total) != 3) {
+            continue;
+        }
+        rows++;
+        assert_true(each > 0);
+        double difference = total - (double)(count * each) / 1048576;
+        assert_true(difference > -0.051 && difference < 0.051);
+        if (memcmp(line + 2, "connection ", 11) == 0) {
+            assert_int_equal(count, budget.sockets_max);
+            assert_int_equal(each, 64);
+        }
+    }
+    assert_true(rows >= 11);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(shards_are_one_a_core_or_as_many_as_wanted, start, stop),
+        cmocka_unit_test_setup_teardown(pools_follow_from_the_sockets, start, stop),
+        cmocka_unit_test_setup_teardown(explicit_counts_are_taken, start, stop),
+        cmocka_unit_test_setup_teardown(the_arena_is_a_power_of_two, start, stop),
+        cmocka_unit_test_setup_teardown(the_table_adds_up, start, stop),
+        cmocka_unit_test_setup_teardown(the_soft_limit_is_raised, start, stop),
+        cmocka_unit_test_setup_teardown(without_an_option_the_machine_decides, start, stop),
+        cmocka_unit_test_setup_teardown(an_option_that_cannot_be_gets_advice_that_helps, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(less_than_256_descriptors_are_too_few, start, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
