@@ -90,6 +90,11 @@ static enum MHD_Result handle_get(const struct admin *admin, struct MHD_Connecti
         return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
                            "not ready: starting or stopping, connections are not accepted\n");
     }
+    if (is_ready && admin->problem) {
+        char text[ANSWER_SIZE_MAX];
+        (void)snprintf(text, sizeof(text), "not ready: %s\n", admin->problem);
+        return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, text);
+    }
     return answer_text(connection, MHD_HTTP_OK, is_live ? "live\n" : "ready\n");
 }
 
@@ -165,6 +170,11 @@ static void sweep(struct admin *admin, uint64_t now_ms)
             (void)shutdown(entry->fd, SHUT_RDWR);
         }
     }
+}
+
+void admin_set_problem(struct admin *admin, const char *text)
+{
+    admin->problem = text;
 }
 
 void admin_turn(struct admin *admin, uint32_t wait_ms)

@@ -56,6 +56,9 @@ MUST_CHECK struct admin *admin_open(const struct admin_options *options, char *m
 void admin_close(struct admin *admin);
 MUST_CHECK uint16_t admin_port(const struct admin *admin);
 
+/* Why the server is not ready although it accepts connections; NULL: it is. text is not copied. */
+void admin_set_problem(struct admin *admin, const char *text);
+
 /* Waits for at most wait_ms, then reads, answers and sweeps. */
 void admin_turn(struct admin *admin, uint32_t wait_ms);
 

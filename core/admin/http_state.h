@@ -45,8 +45,9 @@ struct admin {
     int wake_fd;
     uint16_t port;
     uint32_t kept_count;
-    bool has_resumed;   /* since the last turn */
-    struct call *first; /* whole calls, in the order in which they came */
+    const char *problem; /* why it is not ready; NULL: none */
+    bool has_resumed;    /* since the last turn */
+    struct call *first;  /* whole calls, in the order in which they came */
     struct call *last;
     struct admin_connection connections[CONNECTIONS_MAX];
 };

@@ -213,6 +213,7 @@ static void *run(void *argument)
 
     pthread_setname_np(pthread_self(), "admin");
     while (counter_read(&api->stopping) == 0) {
+        admin_set_problem(api->admin, relay_problem(api->sources.relay, clock_ns() / 1000000));
         admin_turn(api->admin, wait_ms);
         uint64_t now_ns = clock_ns();
         while ((http = admin_next(api->admin))) {

@@ -6,9 +6,10 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#define WAIT_MS_MAX  1000u /* the health is measured as often */
-#define STALL_MS     1     /* until a full mailbox of a shard is tried again */
-#define RING_ENTRIES 64
+#define WAIT_MS_MAX      1000u /* the health is measured as often */
+#define STALL_MS         1     /* until a full mailbox of a shard is tried again */
+#define RING_ENTRIES     64
+#define CANARIES_MISSING 3 /* then the broker is taken for silent */
 
 /* --- open and close --------------------------------------------------------------------------- */
 
@@ -67,6 +68,27 @@ static int open_parts(struct relay *relay)
     return 0;
 }
 
+static void measure(struct relay *relay)
+{
+    struct relay_counts *counts = &relay->counts;
+    struct broker_health health = {0};
+
+    relay->broker->kind->health(relay->broker, &health, relay->now_ms);
+    counter_set(&counts->up, health.is_up ? 1 : 0);
+    counter_set(&counts->round_trip_us, health.round_trip_us);
+    counter_set(&counts->canary_age_ms, health.canary_age_ms);
+    counter_set(&counts->reconnects, health.reconnects);
+    counter_set(&counts->caught_up, health.caught_up);
+    counter_set(&counts->gaps, health.gaps);
+    counter_set(&counts->malformed, health.malformed);
+    counter_set(&counts->joins_refused, health.joins_refused);
+    counter_set(&counts->requests, health.requests);
+    counter_set(&counts->followed, health.followed);
+    counter_set(&counts->backlog_bytes, relay->backlog.bytes);
+    counter_set(&counts->queued, relay->backlog.queued);
+    counter_set(&relay->turned_ms, relay->now_ms);
+}
+
 struct relay *relay_open(const struct server *server, char *message, size_t message_size)
 {
     struct relay *relay = calloc(1, sizeof(*relay));
@@ -90,7 +112,7 @@ struct relay *relay_open(const struct server *server, char *message, size_t mess
         return NULL;
     }
     relay->now_ms = clock_ms(relay);
-    counter_set(&relay->turned_ms, relay->now_ms);
+    measure(relay); /* readiness is asked for from now on */
     return relay;
 }
 
@@ -147,27 +169,6 @@ static uint32_t wait(struct relay *relay, struct pollfd *fds, uint32_t wait_ms)
     }
     relay->now_ms = clock_ms(relay);
     return count;
-}
-
-static void measure(struct relay *relay)
-{
-    struct relay_counts *counts = &relay->counts;
-    struct broker_health health = {0};
-
-    relay->broker->kind->health(relay->broker, &health, relay->now_ms);
-    counter_set(&counts->up, health.is_up ? 1 : 0);
-    counter_set(&counts->round_trip_us, health.round_trip_us);
-    counter_set(&counts->canary_age_ms, health.canary_age_ms);
-    counter_set(&counts->reconnects, health.reconnects);
-    counter_set(&counts->caught_up, health.caught_up);
-    counter_set(&counts->gaps, health.gaps);
-    counter_set(&counts->malformed, health.malformed);
-    counter_set(&counts->joins_refused, health.joins_refused);
-    counter_set(&counts->requests, health.requests);
-    counter_set(&counts->followed, health.followed);
-    counter_set(&counts->backlog_bytes, relay->backlog.bytes);
-    counter_set(&counts->queued, relay->backlog.queued);
-    counter_set(&relay->turned_ms, relay->now_ms);
 }
 
 /* Sends the wake-ups on their way. */
@@ -274,6 +275,26 @@ bool relay_follows(const struct relay *relay)
 const struct relay_counts *relay_counts(const struct relay *relay)
 {
     return &relay->counts;
+}
+
+/* A failover that leaves the server green and silent is the field's classic outage: so neither the
+ * connection's word counts nor the relay's, but what came back through the broker, and when. */
+const char *relay_problem(const struct relay *relay, uint64_t now_ms)
+{
+    const uint64_t interval_ms = relay->server->options->broker.canary_interval_ms;
+    const uint64_t patience_ms = CANARIES_MISSING * interval_ms;
+    const uint64_t turned_ms = counter_read(&relay->turned_ms);
+
+    if (now_ms > turned_ms + WAIT_MS_MAX + patience_ms) {
+        return "the relay is stuck: a thread hangs in the broker's library, or has no time to run";
+    }
+    if (counter_read(&relay->counts.up) == 0) {
+        return "the broker is away: publications are refused or wait (broker.when_away)";
+    }
+    if (counter_read(&relay->counts.canary_age_ms) > patience_ms) {
+        return "the broker is silent: three canaries did not come back (broker.canary_interval)";
+    }
+    return NULL;
 }
 
 void relay_read_health(const struct relay *relay, struct broker_health *health)

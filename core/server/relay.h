@@ -35,6 +35,9 @@ void relay_stop(struct relay *relay, uint32_t within_ms);
 /* Any thread. For the metrics: the table is in relay_counts.h. */
 MUST_CHECK const struct relay_counts *relay_counts(const struct relay *relay);
 
+/* Any thread. Why nothing can be published, or NULL: for readiness. now_ms: the monotonic clock. */
+MUST_CHECK const char *relay_problem(const struct relay *relay, uint64_t now_ms);
+
 /* Any thread. */
 void relay_read_health(const struct relay *relay, struct broker_health *health);
 

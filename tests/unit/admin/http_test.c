@@ -50,10 +50,12 @@ static struct admin *open_on(const struct sockaddr_in6 *address, char *message, 
 /* The port's own thread. */
 static pthread_t thread;
 static struct counter stopping;
+static struct counter has_problem;
 
 static void *run(void *argument)
 {
     while (counter_read(&stopping) == 0) {
+        admin_set_problem(argument, counter_read(&has_problem) ? "the broker is away" : NULL);
         admin_turn(argument, 1000);
     }
     return NULL;
@@ -163,6 +165,32 @@ static void test_readiness_follows_the_server(void **state)
     assert_status(ask(*state, "GET /health/live" HEAD), "200");
     counter_set(&ready_state.ready, 1);
     assert_status(ask(*state, "GET /health/ready" HEAD), "200");
+}
+
+/* The problem is told from the turn after this one on. */
+static char *ask_until_status(struct admin *admin, const char *status)
+{
+    char *answer = NULL;
+
+    for (uint32_t i = 0; i < 1000; i++) {
+        admin_wake(admin);
+        answer = ask(admin, "GET /health/ready" HEAD);
+        if (strncmp(answer + 9, status, 3) == 0) {
+            break;
+        }
+    }
+    assert_status(answer, status);
+    return answer;
+}
+
+static void test_readiness_says_what_the_problem_is(void **state)
+{
+    counter_set(&has_problem, 1);
+    assert_non_null(
+        strstr(ask_until_status(*state, "503"), "\r\n\r\nnot ready: the broker is away\n"));
+    assert_status(ask(*state, "GET /health/live" HEAD), "200");
+    counter_set(&has_problem, 0);
+    (void)ask_until_status(*state, "200");
 }
 
 static void test_one_request_a_connection(void **state)
@@ -284,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_readiness_follows_the_server),
+        cmocka_unit_test(test_readiness_says_what_the_problem_is),
         cmocka_unit_test(test_one_request_a_connection),
         cmocka_unit_test(test_large_requests_are_refused),
         cmocka_unit_test(test_silent_clients_do_not_shut_others_out),
