@@ -2,6 +2,7 @@
 to its sender and counted; who is present is told of coming and going; a stop finishes what is in flight."""
 
 import subprocess
+import tempfile
 import threading
 import unittest
 
@@ -84,11 +85,12 @@ class Refusals(unittest.TestCase):
         self.assertEqual(reader.receive_data(), (TEXT, b"after it"))
 
     def test_options_that_could_never_work(self):
+        state = self.enterContext(tempfile.TemporaryDirectory(prefix="limpet-state-"))
         for flags, part in ((("--broker.mailbox-size", "64KB"), "broker.mailbox_size: too small"),
                             (("--broker.forward", "true"), "broker.forward: no backend"),
                             (("--broker.kind", "telepathy"), "broker.kind")):
             with self.subTest(flags=flags):
-                ended = subprocess.run([LIMPET, "serve", "--state", "/nonexistent", *flags], capture_output=True,
+                ended = subprocess.run([LIMPET, "serve", "--state", state, *flags], capture_output=True,
                                        text=True, timeout=PATIENCE, check=False)
                 self.assertNotEqual(ended.returncode, 0)
                 self.assertIn(part, ended.stderr)

@@ -204,18 +204,17 @@ static size_t file_count(void)
 static void what_cannot_be_written_is_said_and_leaves_nothing(void **state)
 {
     static char long_path[8192];
-    const struct certificate_files nowhere = {"/nonexistent/a.pem", "/nonexistent/a.key"};
-    const struct certificate_files half = {"/nonexistent/a.pem", fixture.files.key_path};
+    /* Below a device no folder can be made, by nobody. */
+    const struct certificate_files nowhere = {"/dev/null/a.pem", "/dev/null/a.key"};
+    const struct certificate_files half = {"/dev/null/a.pem", fixture.files.key_path};
     const struct certificate_files too_long = {fixture.files.certificate_path, long_path};
 
     (void)state;
     const size_t before = file_count();
-    assert_int_equal(make(names, 1, &nowhere), -ENOENT);
-    assert_string_equal(fixture.message,
-                        "/nonexistent/a.key: cannot be written: No such file or directory");
-    assert_int_equal(make(names, 1, &half), -ENOENT);
-    assert_string_equal(fixture.message,
-                        "/nonexistent/a.pem: cannot be written: No such file or directory");
+    assert_int_equal(make(names, 1, &nowhere), -ENOTDIR);
+    assert_string_equal(fixture.message, "/dev/null/a.key: cannot be written: Not a directory");
+    assert_int_equal(make(names, 1, &half), -ENOTDIR);
+    assert_string_equal(fixture.message, "/dev/null/a.pem: cannot be written: Not a directory");
     memset(long_path, 'a', sizeof(long_path) - 1);
     assert_int_equal(make(names, 1, &too_long), -ENAMETOOLONG);
 
