@@ -11,8 +11,11 @@
 #include <stdlib.h>
 
 #define ARENA_SHARE     8 /* the part of the arena that may wait for its turn */
+#define SENDS_SHARE     4 /* and that the sends of a run may take, when several go together */
 #define TURNS_A_TICK    4 /* of large channels: the fewest */
 #define PREFETCH_AHEAD  8u
+#define HOLD_MIN_MS     10
+#define HOLD_MAX_MS     320
 #define QUEUE_SHARE     4  /* several publications together are at most this part of a queue */
 #define PUBLICATION_TAX 64 /* what one takes beside its bytes */
 
@@ -23,6 +26,7 @@
  */
 struct topic {
     uint64_t hash;
+    uint64_t resume_ms;      /* when the next run may start */
     uint32_t next_in_bucket; /* number + 1, 0 at the end */
     uint32_t next_turn;      /* in a circle */
     uint32_t first;          /* message that waits, or NONE */
@@ -32,6 +36,8 @@ struct topic {
     uint32_t members;  /* block of the run: numbers, then generations; or NONE */
     uint32_t count;
     uint32_t at;
+    uint32_t behind;       /* members whose last send was still under way when their turn came */
+    uint32_t hold_ms;      /* how long that is held back; 0: not at all */
     uint32_t unsubscribes; /* the table's count when the run started */
     uint8_t name_size;
     uint8_t name[CHANNEL_NAME_MAX];
@@ -228,12 +234,24 @@ static uint32_t take_first(struct shard *shard, struct topic *topic)
     return number;
 }
 
+/* Bytes that may go together: a record, but what they take in queues and for sends stays a share.
+ */
+static uint32_t together_max(const struct shard *shard, const struct topic *topic)
+{
+    const uint32_t members = topic->count > 0 ? topic->count : 1;
+    size_t size = OUTBOUND_DATA_MAX;
+    size_t queue_size = shard->server->options->limits.queue_bytes_max / QUEUE_SHARE;
+    size_t send_size = shard->arena.size / SENDS_SHARE / members;
+
+    size = queue_size < size ? queue_size : size;
+    return (uint32_t)(send_size < size ? send_size : size);
+}
+
 /* How many of those that wait go together, and their bytes. At least one; of which the latest alone
  * may be kept, one. */
 static uint32_t count_together(const struct shard *shard, const struct topic *topic, uint32_t *size)
 {
-    const uint32_t queue_size = shard->server->options->limits.queue_bytes_max / QUEUE_SHARE;
-    const uint32_t size_max = queue_size < TLS_DATA_SIZE_MAX ? queue_size : TLS_DATA_SIZE_MAX;
+    const uint32_t size_max = together_max(shard, topic);
     uint32_t count = 0;
 
     *size = 0;
@@ -298,6 +316,7 @@ static bool note_members(struct shard *shard, struct topic *topic)
 
     topic->count = 0;
     topic->at = 0;
+    topic->behind = 0;
     channel_match(shard->channels, name_of(topic), &matches);
     if (matches.count == 0) {
         return true;
@@ -326,8 +345,26 @@ static bool start_run(struct shard *shard, struct topic *topic)
     return true;
 }
 
+/*
+ * When most members have not taken the last message yet, the publisher is faster than the crowd, or
+ * we are: the next run is held back, longer each time. So a flood goes at the speed of the majority
+ * instead of making slow consumers of them all, and a few who are slow slow nobody down.
+ */
+static void pace(const struct shard *shard, struct topic *topic)
+{
+    if (topic->behind <= topic->count / 2) {
+        topic->hold_ms = 0;
+    } else if (topic->hold_ms == 0) {
+        topic->hold_ms = HOLD_MIN_MS;
+    } else if (topic->hold_ms < HOLD_MAX_MS) {
+        topic->hold_ms *= 2;
+    }
+    topic->resume_ms = shard->now_ms + topic->hold_ms;
+}
+
 static void end_run(struct shard *shard, struct topic *topic)
 {
+    pace(shard, topic);
     message_release(&shard->arena, topic->message);
     topic->message = NONE;
     if (topic->deflated != NONE) {
@@ -371,6 +408,7 @@ static uint32_t advance(struct shard *shard, struct topic *topic, uint32_t count
             __builtin_prefetch(conn_at(shard, numbers[i + PREFETCH_AHEAD]), 1);
         }
         const struct conn *conn = conn_at(shard, numbers[i]);
+        topic->behind += conn->in_flight & CONN_SENDING ? 1 : 0;
         /* Nothing follows a close frame (RFC 6455, section 5.5.1). */
         if (conn->state == CONN_OPEN && conn->generation == generations[i] &&
             (all_stay || channel_reaches(shard->channels, name_of(topic), numbers[i]))) {
@@ -381,6 +419,26 @@ static uint32_t advance(struct shard *shard, struct topic *topic, uint32_t count
     const struct message *message = message_at(&shard->arena, topic->message);
     counter_add(&shard->counts.messages_sent, (uint64_t)receivers * message->publications);
     return count;
+}
+
+static bool is_held(const struct shard *shard, const struct topic *topic)
+{
+    return topic->message == NONE && shard->now_ms < topic->resume_ms;
+}
+
+/* The topic whose turn is next, or NONE. Those that are held back let others go first. */
+static uint32_t next_topic(struct shard *shard)
+{
+    struct fanout *fanout = &shard->fanout;
+
+    for (uint32_t i = 0; i < fanout->topics.count; i++) {
+        uint32_t number = topic_at(fanout, fanout->turn)->next_turn;
+        if (!is_held(shard, topic_at(fanout, number))) {
+            return number;
+        }
+        fanout->turn = number;
+    }
+    return NONE;
 }
 
 /* One turn of the topic. Returns the connections it cost, at least one, or 0 when there is no
@@ -414,8 +472,13 @@ bool fanout_step(struct shard *shard)
     /* It does not run ahead of the flush: what is queued stays little, and is sent while warm. */
     uint32_t left = waiting < count_max ? count_max - waiting : 0;
 
-    while (left > 0 && fanout->turn != NONE) {
-        uint32_t number = topic_at(fanout, fanout->turn)->next_turn;
+    fanout->is_holding = false;
+    while (left > 0 && fanout->topics.count > 0) {
+        uint32_t number = next_topic(shard);
+        if (number == NONE) {
+            fanout->is_holding = true;
+            return false;
+        }
         uint32_t cost = take_turn(shard, number, left < turn_max ? left : turn_max);
         if (cost == 0) {
             shard->starved = true;
@@ -423,7 +486,7 @@ bool fanout_step(struct shard *shard)
         }
         left -= cost;
     }
-    return fanout->turn != NONE;
+    return fanout->topics.count > 0;
 }
 
 /* --- checks ----------------------------------------------------------------------------------- */

@@ -5,14 +5,16 @@
  * The turn is a run over those who are subscribed when it starts. A tick takes a bounded number of
  * steps, and channels with work take turns within it: a small one never waits behind a large one,
  * nor do heartbeats and handshakes. Within a channel order always holds: a run ends before the next
- * starts, and what has come meanwhile goes together, as one message of up to a record.
+ * starts, and what has come meanwhile goes together, as one message of up to a record. A flood goes
+ * at the speed of the majority of its subscribers: the next run is held back for a while when most
+ * have not taken the last one.
  */
 #pragma once
 
 #include "base/pool.h"
 #include "ws/frame.h"
 
-#define FANOUT_TOPIC_SIZE 304 /* bytes: the name takes most of it */
+#define FANOUT_TOPIC_SIZE 320 /* bytes: the name takes most of it */
 
 struct shard;
 
@@ -23,6 +25,7 @@ struct fanout {
     uint32_t turn;    /* the topic whose turn was last: its next is the first; or NONE */
     uint32_t waiting; /* publications */
     size_t waiting_size;
+    bool is_holding; /* what waits is held back for some milliseconds: try again soon */
     uint64_t hash_key[2];
 };
 
@@ -38,7 +41,7 @@ MUST_CHECK bool fanout_has_room(const struct shard *shard);
 void fanout_publish(struct shard *shard, struct slice channel, enum ws_opcode opcode,
                     struct slice payload);
 
-/* The step of the tick. True when there is more to do. */
+/* The step of the tick. True when there is more to do at once. */
 MUST_CHECK bool fanout_step(struct shard *shard);
 
 /* Asserts every invariant: for tests and the simulator. */

@@ -12,6 +12,9 @@
  * one, so that those who got something else go too. */
 #define FLUSHES_A_FANOUT 2
 
+/* The same when half of the arena is in use: sends that do not get on hold less of it. */
+#define DATA_MAX_SHORT (4096u - 16 - 3 * TLS_OVERHEAD_MAX)
+
 /* A send's block in the arena: this head, then the bytes. */
 struct send {
     uint32_t size;        /* bytes after the head */
@@ -259,6 +262,11 @@ void outbound_asked(struct shard *shard, const struct ring_event *event)
     shard->kernel_bytes += conn->kernel_bytes;
 }
 
+static uint32_t data_max(const struct shard *shard)
+{
+    return shard->arena.used > shard->arena.size / 2 ? DATA_MAX_SHORT : OUTBOUND_DATA_MAX;
+}
+
 static void flush_conn(struct shard *shard, uint32_t number)
 {
     struct conn *conn = conn_at(shard, number);
@@ -273,7 +281,7 @@ static void flush_conn(struct shard *shard, uint32_t number)
     if (conn->alert != 0) {
         waiting_drop(shard, conn); /* a fatal alert is the last thing that is said */
     }
-    uint32_t data_size = waiting_size(shard, conn, TLS_DATA_SIZE_MAX);
+    uint32_t data_size = waiting_size(shard, conn, data_max(shard));
     bool finishing = conn->flags & CONN_FINISHING;
     if (conn->tls == NONE) {
         if (finishing) {

@@ -7,7 +7,11 @@
 #pragma once
 
 #include "server/counts.h"
+#include "tls/record.h"
 #include "ws/frame.h"
+
+/* Data of one record: with all that is sealed beside it, the send fills a block of the arena. */
+#define OUTBOUND_DATA_MAX (16384u - 16 - 3 * TLS_OVERHEAD_MAX)
 
 struct shard;
 struct conn;

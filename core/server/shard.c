@@ -446,7 +446,9 @@ static uint64_t timeout_ns(const struct shard *shard, bool work_left)
         (shard->stopping && shard->stop_next < shard->conns.count_max)) {
         return 0;
     }
-    if ((shard->starved || shard->errands.is_stuck) && wait_ms > RETRY_MS) {
+    bool tries_again = shard->starved || shard->fanout.is_holding || shard->errands.is_stuck;
+
+    if (tries_again && wait_ms > RETRY_MS) {
         wait_ms = RETRY_MS;
     }
     for (uint32_t i = 0; i < shard->listener_count; i++) {
@@ -480,10 +482,11 @@ bool shard_tick(struct shard *shard)
         close_listeners(shard);
         stop_step(shard);
     }
-    shard->work_left |= fanout_step(shard);
-    shard->work_left |= outbound_flush(shard);
-    /* Without memory for fan-outs there is no room for parcels either: not until some is free. */
-    shard->work_left |= parcels_left && !shard->starved;
+    bool deliveries_left = fanout_step(shard);
+    deliveries_left |= outbound_flush(shard);
+    shard->work_left |= parcels_left && fanout_has_room(shard);
+    /* Without memory nothing goes on: a send that completes, or some time, makes room. */
+    shard->work_left |= deliveries_left && !shard->starved;
     shard->work_left |= errands_step(shard);
     rearm_accepts(shard);
     conn_reap(shard);

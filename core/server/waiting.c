@@ -40,22 +40,30 @@ void waiting_uncount(struct shard *shard, struct conn *conn, uint32_t bytes)
 
 static bool is_short_of_memory(const struct shard *shard)
 {
-    const uint64_t queue_bytes_max = shard->server->options->limits.shard_queue_bytes_max;
-
     return shard->arena.used > shard->arena.size / 4 * 3 ||
-           shard->nodes.count > shard->nodes.count_max / 4 * 3 ||
-           shard->queue_bytes > queue_bytes_max / 4 * 3;
+           shard->nodes.count > shard->nodes.count_max / 4 * 3;
+}
+
+/*
+ * Three quarters of what may wait in the shard are for whoever needs it. The last one is shared out
+ * evenly: then those who keep up still get their messages, however many do not.
+ */
+static bool fits_in_shard(const struct shard *shard, uint64_t bytes, uint32_t cost)
+{
+    uint64_t quarter = shard->server->options->limits.shard_queue_bytes_max / 4;
+
+    return shard->queue_bytes + cost <= 3 * quarter || bytes <= quarter / shard->conns.count;
 }
 
 static bool fits(const struct shard *shard, const struct conn *conn, uint32_t cost)
 {
-    const struct options *options = shard->server->options;
+    uint64_t bytes = (uint64_t)conn->queue_bytes + cost;
 
     if (conn->queue_bytes > QUEUE_BYTES_SHORT && is_short_of_memory(shard)) {
         return false;
     }
-    return (uint64_t)conn->queue_bytes + cost <= options->limits.queue_bytes_max &&
-           shard->queue_bytes + cost <= options->limits.shard_queue_bytes_max;
+    return bytes <= shard->server->options->limits.queue_bytes_max &&
+           fits_in_shard(shard, bytes, cost);
 }
 
 /* --- the queue: a circle, whose last node leads to the first ---------------------------------- */

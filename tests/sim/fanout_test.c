@@ -241,17 +241,18 @@ static void test_together(void **state)
 static void test_together_up_to_a_record(void **state)
 {
     (void)state;
-    open_subscribed(0, PER_TICK, "a");
+    handmade.budget.fanouts_per_tick_max = 10; /* one run a tick */
+    open_subscribed(0, 10, "a");
     publish_sized("a", 'a', 8000);
-    publish_sized("a", 'b', TLS_DATA_SIZE_MAX - 8000 - 8); /* with its head this fills the record */
+    publish_sized("a", 'b', OUTBOUND_DATA_MAX - 8000 - 8); /* with its head this fills the record */
     publish_sized("a", 'c', 1);
     assert_true(step());
-    assert_int_equal(conn_at(shard, 0)->queue_bytes, TLS_DATA_SIZE_MAX + 48);
+    assert_int_equal(conn_at(shard, 0)->queue_bytes, OUTBOUND_DATA_MAX + 48);
     (void)drain();
     assert_int_equal(run(), 1);
-    assert_heard(0, PER_TICK, "abc");
+    assert_heard(0, 10, "abc");
     publish_sized("a", 'd', 8000);
-    publish_sized("a", 'e', TLS_DATA_SIZE_MAX - 8000 - 8 + 1);
+    publish_sized("a", 'e', OUTBOUND_DATA_MAX - 8000 - 8 + 1);
     assert_int_equal(run(), 2);
 
     handmade.options.limits.queue_bytes_max = 4096;
@@ -261,7 +262,23 @@ static void test_together_up_to_a_record(void **state)
     publish_sized("a", 'h', 500);
     publish_sized("a", 'i', 500);
     assert_int_equal(run(), 1);
-    assert_heard(0, PER_TICK, "abcdefghi");
+    assert_heard(0, 10, "abcdefghi");
+}
+
+/* With many members they are less, so that their sends do not take all of the arena. */
+static void test_together_in_proportion(void **state)
+{
+    const uint32_t size_max = HANDMADE_ARENA_SIZE / 4 / 512;
+
+    (void)state;
+    open_subscribed(0, 512, "a");
+    publish_sized("a", 'a', 256);
+    publish_sized("a", 'b', size_max - 2 * 4 - 256);
+    publish_sized("a", 'c', 256);
+    publish_sized("a", 'd', size_max - 2 * 4 - 256 + 1);
+    publish_sized("a", 'e', 2 * size_max);                        /* one may be larger */
+    assert_int_equal(run(), (4 * 512 + PER_TICK - 1) / PER_TICK); /* four runs */
+    assert_heard(0, 512, "abcde");
 }
 
 /* Without memory to put them together they go one by one. */
@@ -336,6 +353,44 @@ static void test_crowds_share(void **state)
     assert_int_equal(first, PER_TICK / 2);
     assert_int_equal(second, PER_TICK / 2);
     assert_int_equal(run(), 9);
+}
+
+/* Most members have not taken the last message: the next run waits, longer each time. */
+static void test_held_back(void **state)
+{
+    (void)state;
+    open_subscribed(0, 10, "a");
+    open_subscribed(10, 1, "b");
+    for (uint32_t i = 0; i < 5; i++) {
+        conn_at(shard, i)->in_flight = CONN_SENDING;
+    }
+    publish("a", 'a');
+    assert_int_equal(run(), 1);
+    publish("a", 'b'); /* half of them are no majority */
+    assert_int_equal(run(), 1);
+    conn_at(shard, 5)->in_flight = CONN_SENDING;
+    publish_sized("a", 'c', OUTBOUND_DATA_MAX - 4);
+    publish("a", 'd');
+    publish("b", 'x');
+    for (uint32_t hold_ms = 10; hold_ms <= 640; hold_ms *= 2) {
+        uint32_t held_ms = hold_ms < 320 ? hold_ms : 320;
+        assert_false(step());
+        assert_true(shard->fanout.is_holding);
+        (void)drain();
+        assert_string_equal(handmade_heard(10), "x"); /* others go on */
+        shard->now_ms += held_ms - 1;
+        assert_false(step());
+        assert_int_equal(drain(), 0);
+        shard->now_ms += 1;
+        publish_sized("a", 'd', OUTBOUND_DATA_MAX - 4);
+    }
+    for (uint32_t i = 0; i < 6; i++) {
+        conn_at(shard, i)->in_flight = 0;
+    }
+    assert_false(step()); /* the crowd has caught up: what waits goes at once */
+    assert_false(shard->fanout.is_holding);
+    (void)drain();
+    assert_heard(0, 10, "abcdddddddd");
 }
 
 /* It does not run ahead of the flush. */
@@ -435,10 +490,12 @@ int main(void)
         TEST(test_order),
         TEST(test_together),
         TEST(test_together_up_to_a_record),
+        TEST(test_together_in_proportion),
         TEST(test_together_without_memory),
         TEST(test_run_without_memory),
         TEST(test_turns),
         TEST(test_crowds_share),
+        TEST(test_held_back),
         TEST(test_flush_first),
         TEST(test_room_for_publications),
         TEST(test_room_for_topics),

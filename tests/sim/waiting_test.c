@@ -288,45 +288,51 @@ static void test_control_frames(void **state)
     assert_int_equal(closed(), 1);
 }
 
-/* The bound of the shard, to the byte; who has the message that is one too many meets the policy.
- */
+/* Three quarters are for whoever comes, to the byte; of the last one everybody has an equal share,
+ * so that who keeps up is served. */
 static void test_shard_is_full(void **state)
 {
     (void)state;
-    handmade.options.limits.shard_queue_bytes_max = 8 * (100 + COST);
+    handmade.options.limits.shard_queue_bytes_max = 16 * (100 + COST);
     publish("close", 'a', 100);
     publish("oldest:x", 'b', 100);
-    assert_int_equal(shard->queue_bytes, 8 * (100 + COST));
-    assert_int_equal(closed(), 0);
     publish("oldest:x", 'c', 100);
+    assert_int_equal(shard->queue_bytes, 12 * (100 + COST));
+    assert_int_equal(dropped(SLOW_DROP_OLDEST), 0);
+    publish("oldest:x", 'd', 100);
     assert_int_equal(dropped(SLOW_DROP_OLDEST), 4);
     assert_int_equal(closed(), 0);
-    assert_waiting(2 * (100 + COST));
+    assert_waiting(3 * (100 + COST));
+
     handmade_conn(&handmade, 4);
-    outbound_frame(shard, 4, WS_TEXT, slice_from("z", 1)); /* has nothing to be dropped */
+    uint32_t share = 4 * (100 + COST) / 5;
+    uint8_t bytes[100] = "z";
+    outbound_frame(shard, 4, WS_TEXT, slice_from(bytes, share - COST - 2));
+    assert_int_equal(closed(), 0);
+    waiting_drop(shard, conn_at(shard, 4));
+    outbound_frame(shard, 4, WS_TEXT, slice_from(bytes, share - COST - 2 + 1));
     assert_int_equal(closed(), 1);
-    assert_int_equal(shard->queue_bytes, 8 * (100 + COST));
-    assert_gets("ac");
+    assert_int_equal(shard->queue_bytes, 12 * (100 + COST));
+    assert_gets("acd");
     assert_int_equal(shard->queue_bytes, 0);
 }
 
-/* Three quarters full, the shard cuts those off who have more than a record waiting. */
-static void test_shard_is_short(void **state)
+/* The arena three quarters full: those go who have more than a record waiting. */
+static void test_memory_is_short(void **state)
 {
+    uint8_t bytes[9500] = "x";
+
     (void)state;
-    handmade.options.limits.shard_queue_bytes_max = 48 * 1024;
-    outbound_frame(shard, 1, WS_TEXT, slice_from("y", 1));
-    for (uint32_t i = 0; i < 4; i++) {
-        char bytes[9500] = "x";
-        outbound_frame(shard, 0, WS_TEXT, slice_from(bytes, sizeof(bytes)));
-    }
-    assert_int_equal(closed(), 0);
-    assert_true(shard->queue_bytes > 36 * 1024);
+    outbound_frame(shard, 0, WS_TEXT, slice_from(bytes, sizeof(bytes)));
+    outbound_frame(shard, 0, WS_TEXT, slice_from(bytes, sizeof(bytes)));
+    outbound_frame(shard, 1, WS_TEXT, slice_from(bytes, sizeof(bytes)));
+    handmade_fill_arena(&handmade, HANDMADE_ARENA_SIZE / 4);
     outbound_frame(shard, 1, WS_TEXT, slice_from("y", 1));
     assert_int_equal(closed(), 0);
     outbound_frame(shard, 0, WS_TEXT, slice_from("x", 1));
     assert_int_equal(closed(), 1);
     assert_int_equal(conn_at(shard, 0)->state, CONN_DEAD);
+    handmade_empty_arena(&handmade);
 }
 
 /* What the kernel holds counts like what waits. */
@@ -363,7 +369,7 @@ int main(void)
         TEST(test_keep_latest_that_does_not_fit),
         TEST(test_control_frames),
         TEST(test_shard_is_full),
-        TEST(test_shard_is_short),
+        TEST(test_memory_is_short),
         TEST(test_kernel_bytes_count),
     };
     return cmocka_run_group_tests(tests, prepare, end);
