@@ -28,78 +28,78 @@ static const char plain[] = PMD "; server_no_context_takeover; client_no_context
 static const char with_window[] =
     PMD "; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12";
 
+static const struct {
+    const char *line;
+    const char *answer;
+} cases[] = {
+    {PMD, plain},
+    {" " PMD " ", plain},
+    {PMD "; client_max_window_bits", plain}, /* browsers, node's ws */
+    {PMD "; server_max_window_bits=12; client_max_window_bits=12", with_window}, /* Python's */
+    {PMD ";server_no_context_takeover;client_no_context_takeover", plain},
+    {PMD "; server_no_context_takeover; client_no_context_takeover; "
+         "server_max_window_bits=15; client_max_window_bits=8",
+     with_window},
+    {PMD "; server_max_window_bits=\"13\"", with_window},
+    {PMD "; server_max_window_bits = 12", with_window},
+    {PMD "; client_max_window_bits=15", plain},
+    {PMD "; client_max_window_bits=\"9\"", plain},
+    /* Our window is 12. */
+    {PMD "; server_max_window_bits=11", NULL},
+    {PMD "; server_max_window_bits=8", NULL},
+    {PMD "; server_max_window_bits=11, " PMD, plain}, /* as RFC 7692, section 7.1 has it */
+    /* Values. */
+    {PMD "; server_max_window_bits", NULL},
+    {PMD "; server_max_window_bits=", NULL},
+    {PMD "; server_max_window_bits=16", NULL},
+    {PMD "; server_max_window_bits=7", NULL},
+    {PMD "; server_max_window_bits=012", NULL},
+    {PMD "; server_max_window_bits=+12", NULL},
+    {PMD "; server_max_window_bits=12a", NULL},
+    {PMD "; server_max_window_bits=1 2", NULL},
+    {PMD "; server_max_window_bits=\"\"", NULL},
+    {PMD "; server_max_window_bits=\"", NULL},
+    {PMD "; server_max_window_bits=12=12", NULL},
+    {PMD "; client_max_window_bits=", NULL},
+    {PMD "; client_max_window_bits=7", NULL},
+    {PMD "; client_max_window_bits=16", NULL},
+    {PMD "; client_max_window_bits=08", NULL},
+    {PMD "; client_max_window_bits=115", NULL},
+    {PMD "; server_no_context_takeover=", NULL},
+    {PMD "; server_no_context_takeover=true", NULL},
+    {PMD "; client_no_context_takeover=1", NULL},
+    /* Twice, unknown, empty. */
+    {PMD "; client_max_window_bits; client_max_window_bits=10", NULL},
+    {PMD "; server_max_window_bits=12; server_max_window_bits=12", NULL},
+    {PMD "; server_no_context_takeover; server_no_context_takeover", NULL},
+    {PMD "; client_no_context_takeover; client_no_context_takeover", NULL},
+    {PMD "; level=9", NULL},
+    {PMD "; Server_no_context_takeover", NULL},
+    {PMD ";", NULL},
+    {PMD "; ; client_max_window_bits", NULL},
+    {PMD "=1", NULL},
+    {PMD " client_max_window_bits", NULL},
+    {"Permessage-Deflate", NULL},
+    {"permessage-deflat", NULL},
+    {PMD "e", NULL},
+    {"x-webkit-deflate-frame", NULL},
+    {"permessage-bzip2", NULL},
+    {"", NULL},
+    {",", NULL},
+    /* Several: the first that can be kept. */
+    {"x-webkit-deflate-frame, " PMD, plain},
+    {"a; b=c; d, , " PMD "; server_max_window_bits=13, " PMD, with_window},
+    {PMD "; level=9, " PMD "; x, " PMD "; client_max_window_bits", plain},
+    {PMD ", " PMD "; server_max_window_bits=12", plain},
+    {PMD "; level=9; server_max_window_bits=12, " PMD, plain}, /* nothing of a declined one */
+    /* Inside quotes nothing is an offer. */
+    {"a; b=\"x," PMD ",y\"", NULL},
+    {"a; b=\"x, " PMD, NULL},
+    {"a; b=\"x\", " PMD, plain},
+};
+
 static void offers(void **state)
 {
-    static const struct {
-        const char *line;
-        const char *answer;
-    } cases[] = {
-        {PMD, plain},
-        {" " PMD " ", plain},
-        {PMD "; client_max_window_bits", plain}, /* browsers, node's ws */
-        {PMD "; server_max_window_bits=12; client_max_window_bits=12", with_window}, /* Python's */
-        {PMD ";server_no_context_takeover;client_no_context_takeover", plain},
-        {PMD "; server_no_context_takeover; client_no_context_takeover; "
-             "server_max_window_bits=15; client_max_window_bits=8",
-         with_window},
-        {PMD "; server_max_window_bits=\"13\"", with_window},
-        {PMD "; server_max_window_bits = 12", with_window},
-        {PMD "; client_max_window_bits=15", plain},
-        {PMD "; client_max_window_bits=\"9\"", plain},
-        /* Our window is 12. */
-        {PMD "; server_max_window_bits=11", NULL},
-        {PMD "; server_max_window_bits=8", NULL},
-        {PMD "; server_max_window_bits=11, " PMD, plain}, /* as RFC 7692, section 7.1 has it */
-        /* Values. */
-        {PMD "; server_max_window_bits", NULL},
-        {PMD "; server_max_window_bits=", NULL},
-        {PMD "; server_max_window_bits=16", NULL},
-        {PMD "; server_max_window_bits=7", NULL},
-        {PMD "; server_max_window_bits=012", NULL},
-        {PMD "; server_max_window_bits=+12", NULL},
-        {PMD "; server_max_window_bits=12a", NULL},
-        {PMD "; server_max_window_bits=1 2", NULL},
-        {PMD "; server_max_window_bits=\"\"", NULL},
-        {PMD "; server_max_window_bits=\"", NULL},
-        {PMD "; server_max_window_bits=12=12", NULL},
-        {PMD "; client_max_window_bits=", NULL},
-        {PMD "; client_max_window_bits=7", NULL},
-        {PMD "; client_max_window_bits=16", NULL},
-        {PMD "; client_max_window_bits=08", NULL},
-        {PMD "; client_max_window_bits=115", NULL},
-        {PMD "; server_no_context_takeover=", NULL},
-        {PMD "; server_no_context_takeover=true", NULL},
-        {PMD "; client_no_context_takeover=1", NULL},
-        /* Twice, unknown, empty. */
-        {PMD "; client_max_window_bits; client_max_window_bits=10", NULL},
-        {PMD "; server_max_window_bits=12; server_max_window_bits=12", NULL},
-        {PMD "; server_no_context_takeover; server_no_context_takeover", NULL},
-        {PMD "; client_no_context_takeover; client_no_context_takeover", NULL},
-        {PMD "; level=9", NULL},
-        {PMD "; Server_no_context_takeover", NULL},
-        {PMD ";", NULL},
-        {PMD "; ; client_max_window_bits", NULL},
-        {PMD "=1", NULL},
-        {PMD " client_max_window_bits", NULL},
-        {"Permessage-Deflate", NULL},
-        {"permessage-deflat", NULL},
-        {PMD "e", NULL},
-        {"x-webkit-deflate-frame", NULL},
-        {"permessage-bzip2", NULL},
-        {"", NULL},
-        {",", NULL},
-        /* Several: the first that can be kept. */
-        {"x-webkit-deflate-frame, " PMD, plain},
-        {"a; b=c; d, , " PMD "; server_max_window_bits=13, " PMD, with_window},
-        {PMD "; level=9, " PMD "; x, " PMD "; client_max_window_bits", plain},
-        {PMD ", " PMD "; server_max_window_bits=12", plain},
-        {PMD "; level=9; server_max_window_bits=12, " PMD, plain}, /* nothing of a declined one */
-        /* Inside quotes nothing is an offer. */
-        {"a; b=\"x," PMD ",y\"", NULL},
-        {"a; b=\"x, " PMD, NULL},
-        {"a; b=\"x\", " PMD, plain},
-    };
-
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct extension extension = {0};
