@@ -64,6 +64,8 @@ struct client {
     uint32_t ping_count;
     uint16_t close_code; /* to close with after all that; 0: stays */
     bool subscribes;
+    bool offers_deflate;
+    bool deflates;         /* the server agrees */
     uint32_t token_life_s; /* 0: no end */
     enum tls_version version;
     enum tls_suite suite;

@@ -78,6 +78,9 @@ void script_write(struct client *client)
     client->ping_count = weather_chance(70) ? 0 : weather_between(1, 100);
     client->close_code = choose_close();
     client->subscribes = options->token.required && weather_chance(70);
+    /* Whom the server closes for a reserved bit offers nothing that would make it a good one. */
+    client->offers_deflate = client->role != ROLE_OFFENDER && weather_chance(60);
+    client->deflates = client->offers_deflate && options->upgrade.deflate;
     client->token_life_s = weather_chance(80) ? 0 : weather_between(1, 20);
     client->version = options->tls.tls_1_2 && weather_chance(30) ? TLS_1_2 : TLS_1_3;
     client->suite = (enum tls_suite)weather_between(0, 2);
@@ -199,12 +202,13 @@ void script_request(struct client *client)
     const int size = snprintf(
         text, sizeof(text),
         "%s /chat HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: %s\r\n%s%s%s\r\n",
+        "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: %s\r\n%s%s%s%s\r\n",
         is_strange(client, STRANGE_METHOD) ? "POST" : "GET",
         is_strange(client, STRANGE_KEY) ? "short" : "AAAAAAAAAAAAAAAAAAAAAA==",
         is_strange(client, STRANGE_VERSION) ? "8" : "13", has_token ? "Authorization: Bearer " : "",
         !has_token ? "" : (is_strange(client, STRANGE_TOKEN) ? "no.such.token" : token),
-        has_token ? "\r\n" : "");
+        has_token ? "\r\n" : "",
+        client->offers_deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
 
     ASSERT(size > 0);
     ASSERT((size_t)size < sizeof(text));

@@ -1,5 +1,6 @@
 /* speech.c - what a client says and hears once it is open. */
 #include "tests/sim/client.h"
+#include "ws/deflate.h"
 
 #define FIN 0x80
 
@@ -65,6 +66,8 @@ bool speech_message(struct client *client)
     const uint32_t size = LEDGER_SIZE_MIN + (weather_chance(70) ? weather_between(0, span / 8)
                                                                 : weather_between(0, span));
     uint8_t opcode = weather_chance(50) ? WS_TEXT : WS_BINARY;
+    struct slice deflated;
+    uint32_t wire_size = size;
     uint32_t at = 0;
 
     if (!ledger_may_send(client, size) ||
@@ -73,9 +76,15 @@ bool speech_message(struct client *client)
     }
     ledger_write(message, client->number, client->sent, size);
     world_say(client->world, client, "sends message %u, %u bytes", client->sent, size);
+    if (client->deflates && weather_chance(70) &&
+        deflate_encode(client->world->deflater, slice_from(message, size), &deflated)) {
+        wire_size = (uint32_t)deflated.size;
+        memcpy(message, deflated.data, wire_size);
+        opcode |= WS_COMPRESSED;
+    }
     const bool whole = weather_chance(50);
-    for (uint32_t pieces = 0; pieces < 6 && !whole && at < size; pieces++) {
-        const uint32_t part = weather_between(0, size - at);
+    for (uint32_t pieces = 0; pieces < 6 && !whole && at < wire_size; pieces++) {
+        const uint32_t part = weather_between(0, wire_size - at);
         speech_frame(client, opcode, message + at, part);
         opcode = WS_CONTINUATION;
         at += part;
@@ -83,7 +92,7 @@ bool speech_message(struct client *client)
             speech_ping(client);
         }
     }
-    speech_frame(client, FIN | opcode, message + at, size - at);
+    speech_frame(client, FIN | opcode, message + at, wire_size - at);
     client->sent++;
     client->bytes_away += size;
     return true;
@@ -155,6 +164,18 @@ static void hear_control(struct client *client, enum ws_opcode opcode)
     }
 }
 
+/* A whole data message, as it came. */
+static void hear_message(struct client *client, bool is_compressed)
+{
+    struct slice message = slice_from(client->message, client->message_size);
+
+    if (is_compressed &&
+        deflate_decode(client->world->deflater, message, &message) != INFLATE_GOOD) {
+        world_fail(client->world, client, "a message that cannot be inflated");
+    }
+    ledger_received(client, message.data, (uint32_t)message.size);
+}
+
 static void hear_piece(struct client *client, const struct ws_piece *piece)
 {
     const bool is_data = piece->opcode == WS_TEXT || piece->opcode == WS_BINARY;
@@ -175,7 +196,7 @@ static void hear_piece(struct client *client, const struct ws_piece *piece)
         *size += (uint32_t)piece->payload.size;
     }
     if (piece->is_last && is_data) {
-        ledger_received(client, client->message, client->message_size);
+        hear_message(client, piece->is_compressed);
     } else if (piece->is_last) {
         hear_control(client, piece->opcode);
     }
@@ -183,7 +204,10 @@ static void hear_piece(struct client *client, const struct ws_piece *piece)
 
 void speech_heard(struct client *client, uint8_t *bytes, size_t size)
 {
-    const struct ws_limits limits = {.role = WS_CLIENT, .message_size_max = CLIENT_SPEECH_MAX};
+    const struct ws_limits limits = {.role = WS_CLIENT,
+                                     .message_size_max = CLIENT_SPEECH_MAX,
+                                     .deflate = client->deflates,
+                                     .deflated_size_max = CLIENT_SPEECH_MAX};
     struct ws_piece piece;
 
     for (;;) {

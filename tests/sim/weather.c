@@ -158,6 +158,9 @@ void weather_choose(struct world *world)
     world->is_ipv6 = weather_chance(50);
     choose_deadlines(options);
     choose_channel(options);
+    options->upgrade.deflate = weather_chance(50);
+    options->upgrade.deflate_size_min = weather_between(1, 400);
+    options->upgrade.deflate_level = weather_between(1, 9);
     choose_relay(world);
     choose_namespace(world);
     if (world->weather == WEATHER_TIGHT) {

@@ -222,6 +222,8 @@ void world_open(struct world *world, const struct keyring *keyring, uint64_t see
     random_source_seed(seed);
     ring_sim_seed(seed);
     weather_choose(world);
+    world->deflater = deflate_open(1, CLIENT_SPEECH_MAX);
+    ASSERT(world->deflater != NULL);
     open_shared(world);
     open_main_ring(world);
     open_relay(world);
@@ -237,6 +239,7 @@ void world_close(struct world *world)
     struct server *server = &world->server;
 
     close_relay(world);
+    deflate_close(world->deflater);
     for (uint32_t i = 0; i < server->shard_count; i++) {
         ASSERT(world->shards[i] == NULL);
         mailbox_close(server->mailboxes[i]);

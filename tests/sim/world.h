@@ -70,6 +70,7 @@ struct world {
     uint64_t missed; /* messages that subscribers did not get */
     uint64_t trace;  /* a hash over all that happened */
     uint32_t jump_per_mille;
+    struct deflater *deflater;            /* of all clients */
     struct tls_client *tls_clients[2][3]; /* by version and suite; made when needed */
     struct client *clients[WORLD_CLIENTS_MAX];
     uint32_t client_count;
