@@ -446,6 +446,16 @@ uint32_t world_held(const struct world *world)
     return held;
 }
 
+static void check_empty_queues(const struct shard *shard)
+{
+    ASSERT(queue_count(&shard->dirty) == 0);
+    ASSERT(queue_count(&shard->errands.joining) == 0);
+    ASSERT(shard->identities.pool.count == 0);
+    ASSERT(queue_count(&shard->reap) == 0);
+    ASSERT(queue_count(&shard->continuing) == 0);
+    ASSERT(queue_count(&shard->arriving) == 0);
+}
+
 static void check_empty_shard(const struct shard *shard, size_t arena_used)
 {
     struct channel_counts channels;
@@ -461,12 +471,7 @@ static void check_empty_shard(const struct shard *shard, size_t arena_used)
     ASSERT(shard->fanout.waiting == 0);
     ASSERT(shard->arena.used == arena_used);
     ASSERT(shard->wheel.count == 0);
-    ASSERT(queue_count(&shard->dirty) == 0);
-    ASSERT(queue_count(&shard->errands.joining) == 0);
-    ASSERT(shard->identities.pool.count == 0);
-    ASSERT(queue_count(&shard->reap) == 0);
-    ASSERT(queue_count(&shard->continuing) == 0);
-    ASSERT(queue_count(&shard->arriving) == 0);
+    check_empty_queues(shard);
     ASSERT(shard->open_count == 0);
     ASSERT(handshake_count(shard->tls_server) == 0);
     channel_read_counts(shard->channels, &channels);

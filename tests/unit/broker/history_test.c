@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#define AGE_S 60u
+#define AGE_S UINT64_C(60)
 
 static struct history *history;
 
@@ -49,7 +49,7 @@ static enum broker_outcome add_sized(const char *channel, struct slice payload, 
         .user = slice_text("ann"),
         .conn_id = slice_text("conn-1"),
         .time_ms = 12345,
-        .history = {.size = size, .age_s = AGE_S},
+        .history = {.size = size, .age_s = (uint32_t)AGE_S},
     };
     const enum broker_outcome outcome = history_add(history, &publication, now_ms, position);
 
