@@ -3,8 +3,8 @@
  *
  * Shards and the API post requests to its mailbox; the broker's events become parcels to shards and
  * answers to the API. A shard's full mailbox is waited for: the relay takes nothing more until
- * there is room, so that a publication is never lost here, and whoever publishes is slowed down. A
- * full mailbox of the relay refuses at once: a shard never waits.
+ * there is room, so that a publication is never lost here. A full mailbox of the relay refuses at
+ * once, and whoever published is told: a shard never waits.
  *
  * While the broker is away publications are refused, or wait in a backlog (broker.when_away).
  */
