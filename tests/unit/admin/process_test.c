@@ -4,6 +4,7 @@
  */
 #include "admin/process.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -106,6 +107,17 @@ static void memory_grows_by_what_is_touched(void **state)
     assert_true(grown <= 96.0 * MEGABYTE); /* a sanitizer keeps a shadow of it */
 }
 
+/* Asked one by one, up to the first thousand: the test opens no more. */
+static double descriptors_open(void)
+{
+    unsigned count = 0;
+
+    for (int fd = 0; fd < 1000; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
 static void open_descriptors_are_counted_and_nothing_else(void **state)
 {
     struct rlimit limit;
@@ -113,6 +125,7 @@ static void open_descriptors_are_counted_and_nothing_else(void **state)
 
     (void)state;
     double before = sample("process_open_fds");
+    assert_true(before == descriptors_open());
     for (size_t i = 0; i < 3; i++) {
         fds[i] = dup(STDERR_FILENO);
         assert_true(fds[i] >= 0);
