@@ -81,7 +81,8 @@ class Crowds(unittest.TestCase):
     @unittest.skipUnless(os.path.exists(BENCH), "limpet-bench is not built")
     def test_waves(self):
         flags = ("--plain.publish-channel", "news", "--limits.message-size-max", "128KB", "--limits.queue-bytes-max",
-                 "1MB", "--limits.arena-size", "256MB", "--socket-send-size", "16KB", "--heartbeat.ping-interval", "10m")
+                 "1MB", "--limits.shard-queue-bytes-max", "2GB", "--limits.arena-size", "256MB",
+                 "--socket-send-size", "16KB", "--heartbeat.ping-interval", "10m")
         with Server(*flags, shards=2) as server:
             wait_until(lambda: all(server.metric("limpet_ticks_total", shard=shard) > 0 for shard in (0, 1)), "a tick")
             arena = server.metric("limpet_arena_bytes")  # before anyone's answer is on its way
@@ -98,7 +99,9 @@ class Crowds(unittest.TestCase):
                     for _ in range(2):
                         publisher.send(BINARY, bytes(100000))
                     wait_until(lambda sent=sent: server.metric("limpet_messages_sent_total") == sent + 2 * self.COUNT,
-                               "all queued")
+                               lambda: f"all queued; {server.metric('limpet_connections_open')} are open, sent: "
+                                       f"{server.metric('limpet_messages_sent_total')}, before {sent}, lost: "
+                                       f"{server.metric('limpet_publications_lost_total')}")
                     wait_until(lambda: server.metric("limpet_pool_used", pool="queued") <= self.COUNT // 2 * 2,
                                "the half that reads has all of it")
                     peaks.append(self.resident(server))

@@ -46,7 +46,7 @@ static int close_folder(void **unused)
 }
 
 /* Prints what was understood. */
-static int act(void *context)
+static int act(const void *context)
 {
     const struct run *run = context;
     static char *argv[ARGUMENTS_MAX + 1];
@@ -60,7 +60,7 @@ static int act(void *context)
     }
     for (size_t i = 0; run->given[i]; i++) {
         ASSERT(argc < ARGUMENTS_MAX);
-        argv[argc++] = (char *)(uintptr_t)run->given[i];
+        argv[argc++] = strdup(run->given[i]);
     }
     if (arguments_read(&arguments, argc, argv, "FILE", "Test.", run->takes_path) != 0) {
         return 1;
@@ -172,7 +172,9 @@ static void every_option_is_a_flag(void **unused)
         char flag[128];
         (void)snprintf(flag, sizeof(flag), "--%s=%s", info->name, info->value);
         for (char *at = flag; *at && *at != '='; at++) {
-            *at = *at == '_' ? '-' : *at;
+            if (*at == '_') {
+                *at = '-';
+            }
         }
         if (!strstr(child.out, flag)) {
             fail_msg("no %s in the help", flag);
@@ -191,8 +193,8 @@ static void what_cannot_be_is_said(void **unused)
     assert_refused(EX_USAGE, "no-such-flag");
     READ(false, true, "--shards");
     assert_refused(EX_USAGE, "requires an argument");
-    READ(false, false, "--options", "/nonexistent/limpet.yaml");
-    assert_refused(1, "/nonexistent/limpet.yaml");
+    READ(false, false, "--options", "/dev/null/limpet.yaml");
+    assert_refused(1, "/dev/null/limpet.yaml");
     READ(false, false, "--state", "/dev/null/state");
     assert_refused(1, "limpet: state folder /dev/null/state: Not a directory");
 

@@ -45,7 +45,7 @@ static int close_arguments(void **unused)
     return 0;
 }
 
-static int act(void *context)
+static int act(const void *context)
 {
     const struct arguments *given = context;
 
@@ -55,7 +55,7 @@ static int act(void *context)
 
 static void print(const struct arguments *given)
 {
-    child_run(&child, act, (void *)(uintptr_t)given);
+    child_run(&child, act, given);
     assert_int_equal(child.status, 0);
     const char *line =
         strstr(child.err, "listening port=8444 admin_port=9465 shards=3 "

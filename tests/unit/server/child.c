@@ -26,7 +26,7 @@ static void read_text(int fd, char *text)
     close(fd);
 }
 
-void child_run(struct child *child, int (*act)(void *context), void *context)
+void child_run(struct child *child, int (*act)(const void *context), const void *context)
 {
     const int out = open_text();
     const int err = open_text();

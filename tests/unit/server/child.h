@@ -14,7 +14,7 @@ struct child {
 };
 
 /* Forks, calls act(context) and exits with what it returns. */
-void child_run(struct child *child, int (*act)(void *context), void *context);
+void child_run(struct child *child, int (*act)(const void *context), const void *context);
 
 /* The number of lines of a text. */
 MUST_CHECK size_t child_lines(const char *text);

@@ -59,7 +59,7 @@ static int close_folder(void **unused)
     return 0;
 }
 
-static int act(void *context)
+static int act(const void *context)
 {
     const char *const *given = context;
     static char *argv[ARGUMENTS_MAX + 1];
@@ -77,8 +77,7 @@ static int act(void *context)
     return status;
 }
 
-#define TOKEN(...)                                                                                 \
-    child_run(&child, act, (void *)(uintptr_t)(const char *const[]){__VA_ARGS__, NULL})
+#define TOKEN(...) child_run(&child, act, (const char *const[]){__VA_ARGS__, NULL})
 
 static void assert_refused(int status, const char *part)
 {
@@ -294,8 +293,8 @@ static void a_file_of_options_has_the_key_and_its_rules(void **unused)
     assert_int_equal(child.status, 1);
     assert_string_equal(child.out, "");
     assert_memory_equal(child.err, "limpet token: ", 14);
-    TOKEN("--options", "/nonexistent/limpet.yaml");
-    assert_refused(1, "/nonexistent/limpet.yaml");
+    TOKEN("--options", "/dev/null/limpet.yaml");
+    assert_refused(1, "/dev/null/limpet.yaml");
     TOKEN("--no-such-flag");
     assert_refused(EX_USAGE, "no-such-flag");
     TOKEN("--state", state_path, "too", "much");
