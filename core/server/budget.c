@@ -20,6 +20,7 @@
 #define FANOUTS_PER_TICK_MAX  512u       /* 4 ms of sends: pings and handshakes wait no longer */
 #define TOPICS_MAX            1024u
 #define PUBLICATIONS_MAX      4096u
+#define QUEUE_BYTES_MIN       (256u << 20) /* when the machine has little memory, or many cores */
 #define SOCKETS_SPARE         64u /* so that a refused connection can still be accepted and answered */
 
 static uint64_t memory_bytes(void)
@@ -147,6 +148,11 @@ int budget_make(const struct options *options, struct budget *budget, char *mess
     budget->fanouts_per_tick_max = FANOUTS_PER_TICK_MAX;
     budget->topics_max = TOPICS_MAX;
     budget->publications_max = PUBLICATIONS_MAX;
+    budget->queue_bytes_max = options->limits.shard_queue_bytes_max;
+    if (budget->queue_bytes_max == 0) {
+        uint64_t share = memory_bytes() / 8 / budget->shard_count;
+        budget->queue_bytes_max = share > QUEUE_BYTES_MIN ? share : QUEUE_BYTES_MIN;
+    }
     budget->arena_size = next_power_of_two(options->limits.arena_size);
     /* As many as the smallest messages that the arena holds, and four each for shared ones. */
     uint32_t blocks = (uint32_t)(budget->arena_size / ARENA_BLOCK_MIN);

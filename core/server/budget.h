@@ -24,6 +24,7 @@ struct budget {
     uint32_t fanouts_per_tick_max; /* connections that a tick queues publications for */
     uint32_t topics_max;           /* channels with publications that are not delivered yet */
     uint32_t publications_max;     /* that wait for their fan-out */
+    uint64_t queue_bytes_max;      /* that wait for all connections */
     size_t arena_size;
 };
 

@@ -347,12 +347,15 @@ static bool start_run(struct shard *shard, struct topic *topic)
 
 /*
  * When most members have not taken the last message yet, the publisher is faster than the crowd, or
- * we are: the next run is held back, longer each time. So a flood goes at the speed of the majority
- * instead of making slow consumers of them all, and a few who are slow slow nobody down.
+ * we are; or much waits in the shard. The next run is held back, longer each time. So a flood goes
+ * at the speed of the majority instead of making slow consumers of them all, and a few who are slow
+ * slow nobody down.
  */
 static void pace(const struct shard *shard, struct topic *topic)
 {
-    if (topic->behind <= topic->count / 2) {
+    bool is_full = shard->queue_bytes > shard->server->budget->queue_bytes_max / 2;
+
+    if (topic->behind <= topic->count / 2 && !is_full) {
         topic->hold_ms = 0;
     } else if (topic->hold_ms == 0) {
         topic->hold_ms = HOLD_MIN_MS;

@@ -144,7 +144,8 @@ static void validate_limits(const struct options *options, FILE *errors, int *pr
            "limits.queue_bytes_max: the largest message does not fit in; allowed: "
            "limits.message_size_max and 64 bytes at least");
     expect(errors, problems,
-           options->limits.shard_queue_bytes_max >= options->limits.queue_bytes_max,
+           options->limits.shard_queue_bytes_max == 0 ||
+               options->limits.shard_queue_bytes_max >= options->limits.queue_bytes_max,
            "limits.shard_queue_bytes_max: less than one full queue; allowed: "
            "limits.queue_bytes_max at least");
     expect(errors, problems, options->limits.arena_size / 4 >= options->limits.message_size_max,

@@ -115,7 +115,7 @@ struct options {
         uint32_t handshakes_per_tick_max;     /* 32: bounds a tick, heartbeats go on in a storm */
         uint32_t message_size_max;            /* bytes, from a client: 64 KB */
         uint32_t queue_bytes_max;             /* waiting for one connection, 48 more each: 256 KB */
-        uint32_t shard_queue_bytes_max;       /* waiting in one shard, kernel's included: 256 MB */
+        uint32_t shard_queue_bytes_max;       /* waiting in a shard; 0: of memory / 8 its share */
         uint32_t channels_max;                /* per shard: 65,536 */
         uint32_t subscriptions_max;           /* per shard; 0: 2 x its connections */
         uint32_t arena_size;                  /* per shard, bytes: 64 MB (virtual until used) */

@@ -50,7 +50,7 @@ static bool is_short_of_memory(const struct shard *shard)
  */
 static bool fits_in_shard(const struct shard *shard, uint64_t bytes, uint32_t cost)
 {
-    uint64_t quarter = shard->server->options->limits.shard_queue_bytes_max / 4;
+    uint64_t quarter = shard->server->budget->queue_bytes_max / 4;
 
     return shard->queue_bytes + cost <= 3 * quarter || bytes <= quarter / shard->conns.count;
 }

@@ -393,6 +393,30 @@ static void test_held_back(void **state)
     assert_heard(0, 10, "abcdddddddd");
 }
 
+/* Half of what may wait in the shard does: a flood goes slower, before anybody has to go. */
+static void test_held_back_by_a_full_shard(void **state)
+{
+    (void)state;
+    open_subscribed(0, 10, "a");
+    handmade.budget.queue_bytes_max = 2 * (uint64_t)10 * (3 + 48);
+    publish("a", 'a');
+    assert_false(step());
+    assert_false(shard->fanout.is_holding);
+    (void)drain();
+    handmade.budget.queue_bytes_max--;
+    publish_sized("a", 'b', 1);
+    publish_sized("a", 'c', OUTBOUND_DATA_MAX - 4);
+    assert_false(step());
+    assert_true(shard->fanout.is_holding);
+    (void)drain();
+    handmade.budget.queue_bytes_max = 1 << 30;
+    shard->now_ms += 10;
+    assert_false(step());
+    assert_false(shard->fanout.is_holding);
+    (void)drain();
+    assert_heard(0, 10, "abc");
+}
+
 /* It does not run ahead of the flush. */
 static void test_flush_first(void **state)
 {
@@ -496,6 +520,7 @@ int main(void)
         TEST(test_turns),
         TEST(test_crowds_share),
         TEST(test_held_back),
+        TEST(test_held_back_by_a_full_shard),
         TEST(test_flush_first),
         TEST(test_room_for_publications),
         TEST(test_room_for_topics),

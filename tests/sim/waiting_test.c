@@ -293,7 +293,7 @@ static void test_control_frames(void **state)
 static void test_shard_is_full(void **state)
 {
     (void)state;
-    handmade.options.limits.shard_queue_bytes_max = 16 * (100 + COST);
+    handmade.budget.queue_bytes_max = 16 * (100 + COST);
     publish("close", 'a', 100);
     publish("oldest:x", 'b', 100);
     publish("oldest:x", 'c', 100);

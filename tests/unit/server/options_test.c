@@ -72,7 +72,7 @@ static void defaults_are_as_promised(void **state)
     assert_int_equal(options.limits.handshakes_max, 1024);
     assert_int_equal(options.limits.message_size_max, 64 * 1024);
     assert_int_equal(options.limits.queue_bytes_max, 256 * 1024);
-    assert_int_equal(options.limits.shard_queue_bytes_max, 256 * 1024 * 1024);
+    assert_int_equal(options.limits.shard_queue_bytes_max, 0);
     assert_int_equal(options.limits.arena_size, 64 << 20);
     assert_int_equal(options.limits.receive_buffer_size, 4096);
     assert_int_equal(options.limits.mailbox_size, 1 << 20);
