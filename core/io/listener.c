@@ -48,6 +48,10 @@ static int set_options(int fd, const struct listener_options *options, bool is_s
         {IPPROTO_IPV6, IPV6_V6ONLY, 0, options->address.sin6_family == AF_INET6, "IPV6_V6ONLY"},
         /* A frame goes out at once: we gather what belongs together ourselves, once a tick. */
         {IPPROTO_TCP, TCP_NODELAY, 1, true, "TCP_NODELAY"},
+        /* What the network cannot take yet waits with us, where it is bounded and shared, and a
+         * ping is not behind it: not in a buffer of up to 4 MB. A record's worth keeps the network
+         * busy. */
+        {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384, true, "TCP_NOTSENT_LOWAT"},
         /* Unacknowledged bytes end a connection after this, not after 15 minutes of retries. */
         {IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms,
          options->user_timeout_ms != 0, "TCP_USER_TIMEOUT"},

@@ -82,6 +82,7 @@ static void test_accepted_sockets_inherit_the_options(void **state)
     int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     assert_true(accepted >= 0);
     assert_int_equal(option_of(accepted, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(option_of(accepted, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 16384);
     assert_int_equal(option_of(accepted, IPPROTO_TCP, TCP_USER_TIMEOUT), 12345);
     assert_int_equal(option_of(accepted, SOL_SOCKET, SO_RCVBUF), 40000); /* the kernel doubles */
     assert_int_equal(option_of(accepted, SOL_SOCKET, SO_SNDBUF), 60000);
