@@ -241,6 +241,30 @@ static void test_a_megabyte_goes_whole_though_the_socket_is_smaller(void **state
     assert_int_equal(close(fd), 0);
 }
 
+/* What the peer does not read stays with the kernel, and it says how much that is. */
+static void test_the_kernel_says_what_it_holds(void **state)
+{
+    struct loopback *loopback = *state;
+    uint8_t *data = calloc(1, BIG_SIZE);
+    uint32_t number = 0;
+    int fd = loopback_accepted(loopback, &number);
+
+    assert_non_null(data);
+    ring_unsent(loopback->ring, number, GENERATION);
+    assert_int_equal(loopback_await(loopback, RING_UNSENT, number).result, 0);
+    ring_send(loopback->ring, number, GENERATION, data, BIG_SIZE);
+    assert_false(loopback_has(loopback, RING_SEND, number));
+    ring_unsent(loopback->ring, number, GENERATION); /* beside the send */
+    struct ring_event event = loopback_await(loopback, RING_UNSENT, number);
+    assert_true(event.result > 0);
+    assert_true(event.result < (int)BIG_SIZE);
+    assert_int_equal(event.generation, GENERATION);
+    ring_cancel_send(loopback->ring, number, GENERATION);
+    assert_true(loopback_await(loopback, RING_SEND, number).result > 0);
+    free(data);
+    assert_int_equal(close(fd), 0);
+}
+
 static void test_a_cancelled_send_says_what_was_taken(void **state)
 {
     struct loopback *loopback = *state;
@@ -289,6 +313,7 @@ int main(void)
         TEST(test_a_reset_is_a_poll_with_error_and_econnreset),
         TEST(test_a_poll_looks_at_what_is_there_already),
         TEST(test_a_megabyte_goes_whole_though_the_socket_is_smaller),
+        TEST(test_the_kernel_says_what_it_holds),
         TEST(test_a_cancelled_send_says_what_was_taken),
         TEST(test_sends_after_a_reset_fail_and_raise_no_signal),
     };
