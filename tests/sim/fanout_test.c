@@ -276,7 +276,7 @@ static void test_together_in_proportion(void **state)
     publish_sized("a", 'b', size_max - 2 * 4 - 256);
     publish_sized("a", 'c', 256);
     publish_sized("a", 'd', size_max - 2 * 4 - 256 + 1);
-    publish_sized("a", 'e', 2 * size_max);                        /* one may be larger */
+    publish_sized("a", 'e', (size_t)2 * size_max);                /* one may be larger */
     assert_int_equal(run(), (4 * 512 + PER_TICK - 1) / PER_TICK); /* four runs */
     assert_heard(0, 512, "abcde");
 }

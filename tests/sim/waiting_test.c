@@ -232,8 +232,8 @@ static void test_keep_latest(void **state)
 static void test_keep_latest_is_one_message(void **state)
 {
     (void)state;
-    for (char letter = 'a'; letter <= 'd'; letter++) {
-        fanout_publish(shard, slice_text("latest:x"), WS_TEXT, slice_from(&letter, 1));
+    for (uint32_t i = 0; i < 4; i++) {
+        fanout_publish(shard, slice_text("latest:x"), WS_TEXT, slice_from(&"abcd"[i], 1));
     }
     while (fanout_step(shard)) {
     }
@@ -293,7 +293,7 @@ static void test_control_frames(void **state)
 static void test_shard_is_full(void **state)
 {
     (void)state;
-    handmade.budget.queue_bytes_max = 16 * (100 + COST);
+    handmade.budget.queue_bytes_max = (uint64_t)16 * (100 + COST);
     publish("close", 'a', 100);
     publish("oldest:x", 'b', 100);
     publish("oldest:x", 'c', 100);

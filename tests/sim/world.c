@@ -521,7 +521,7 @@ static void check_nobody_is_present(struct world *world)
         turn_relay(world);
     }
     ASSERT(outcome == BROKER_DONE);
-    for (uint32_t turns = 0; members == NONE; turns++) {
+    for (uint32_t turns = 0; turns == 0 || members == NONE; turns++) {
         ASSERT(turns < 1000);
         turn_relay(world);
         for (uint32_t i = 0; i < world->server.shard_count; i++) {
