@@ -5,9 +5,9 @@
     {                                                                                              \
         .name = "limpet_api_requests_total",                                                       \
         .help = "Requests of the HTTP API that were answered, by method and outcome.",             \
-        .type = METRIC_COUNTER, .label = "method", .label_value = text,                            \
+        .type = METRIC_COUNTER, .label = "method", .label_value = (text),                          \
         .offset = AT(requests[API_##method][API_OUTCOME_##outcome]), .label_2 = "outcome",         \
-        .label_2_value = outcome_text                                                              \
+        .label_2_value = (outcome_text)                                                            \
     }
 #define REQUESTS(method, text)                                                                     \
     REQUEST(method, text, OK, "ok"), REQUEST(method, text, ERROR, "error"),                        \
@@ -16,7 +16,7 @@
     {                                                                                              \
         .name = "limpet_api_refused_total",                                                        \
         .help = "Requests of the HTTP API that were refused, by reason.", .type = METRIC_COUNTER,  \
-        .label = "reason", .label_value = text, .offset = AT(refused[API_REFUSED_##reason])        \
+        .label = "reason", .label_value = (text), .offset = AT(refused[API_REFUSED_##reason])      \
     }
 
 const struct metric api_metrics[] = {

@@ -127,7 +127,7 @@ static int take_keys(struct api_keys *keys, struct slice text, char *message, si
 
 int api_keys_reload(struct api_keys *keys, char *message, size_t message_size)
 {
-    uint8_t *text = malloc(API_KEY_FILE_SIZE_MAX);
+    uint8_t *text = calloc(1, API_KEY_FILE_SIZE_MAX);
     int result = -1;
 
     if (!text) {

@@ -39,6 +39,7 @@ bool api_channel_is_good(struct slice channel)
 /* What a body is read into, and the first thing that is wrong with it. */
 struct reader {
     struct api_request *request;
+    uint8_t *body; /* ours to write in */
     char *message;
     size_t message_size;
     bool no_memory;
@@ -66,6 +67,12 @@ static void refuse(struct api_command *command, enum api_code code, const char *
     }
 }
 
+/* The place in the body of what was read from it. */
+static uint8_t *writable(const struct reader *reader, const uint8_t *data)
+{
+    return reader->body + (data - reader->body);
+}
+
 /* --- values: null leaves what is there, another kind is wrong --------------------------------- */
 
 static bool read_string(struct reader *reader, struct slice name, struct slice value,
@@ -77,7 +84,7 @@ static bool read_string(struct reader *reader, struct slice name, struct slice v
     if (json_kind_of(value) != JSON_STRING) {
         return fail(reader, name, "a string is expected");
     }
-    uint8_t *place = (uint8_t *)(uintptr_t)value.data; /* the body is ours to write in */
+    uint8_t *place = writable(reader, value.data);
     int64_t size = json_decode_string(value, place);
     if (size < 0) {
         return fail(reader, name, "half of a surrogate pair");
@@ -137,12 +144,13 @@ static bool read_tags(struct reader *reader, struct slice name, struct slice val
 
 /* The next member of an object, its name decoded; a name that cannot be is one that is not known.
  */
-static bool next_member(struct slice *rest, struct slice *name, struct slice *value)
+static bool next_member(const struct reader *reader, struct slice *rest, struct slice *name,
+                        struct slice *value)
 {
     if (!json_next_member(rest, name, value)) {
         return false;
     }
-    uint8_t *place = (uint8_t *)(uintptr_t)name->data; /* the body is ours to write in */
+    uint8_t *place = writable(reader, name->data);
     int64_t size = json_decode_string(*name, place);
     *name = slice_from(place, size > 0 ? (size_t)size : 0);
     return true;
@@ -189,10 +197,11 @@ static bool read_channels(struct reader *reader, struct api_command *command, st
 }
 
 /* A publication has its data once every member was seen: base64, when there is some, goes first. */
-static void finish_payload(struct api_command *command, const struct payload *payload)
+static void finish_payload(const struct reader *reader, struct api_command *command,
+                           const struct payload *payload)
 {
     if (payload->has_bytes) {
-        uint8_t *place = (uint8_t *)(uintptr_t)payload->bytes.data;
+        uint8_t *place = writable(reader, payload->bytes.data);
         int64_t size = base64_decode(payload->bytes, place); /* what it reads is ahead */
         if (size < 0) {
             refuse(command, API_BAD_REQUEST, "bad request: b64data is no base64");
@@ -201,7 +210,7 @@ static void finish_payload(struct api_command *command, const struct payload *pa
             command->is_binary = true;
         }
     } else if (payload->has_data) {
-        uint8_t *place = (uint8_t *)(uintptr_t)payload->data.data;
+        uint8_t *place = writable(reader, payload->data.data);
         command->data = slice_from(place, json_compact(payload->data, place));
     } else {
         refuse(command, API_BAD_REQUEST, "bad request: data is missing");
@@ -253,7 +262,7 @@ static bool read_publication(struct reader *reader, struct api_command *command,
     struct slice name;
     struct slice value;
 
-    while (next_member(&rest, &name, &value)) {
+    while (next_member(reader, &rest, &name, &value)) {
         bool is_good;
         if (command->method == API_PUBLISH && is_named(name, "channel")) {
             is_good = read_string(reader, name, value, &command->channel);
@@ -272,7 +281,7 @@ static bool read_publication(struct reader *reader, struct api_command *command,
     if (command->idempotency_key.size > API_KEY_SIZE_MAX) {
         refuse(command, API_BAD_REQUEST, "bad request: the idempotency key is too long");
     }
-    finish_payload(command, &payload);
+    finish_payload(reader, command, &payload);
     return true;
 }
 
@@ -292,7 +301,7 @@ static bool read_since(struct reader *reader, struct api_command *command, struc
         return fail(reader, name, "an object is expected");
     }
     command->has_since = true;
-    while (next_member(&rest, &member, &value)) {
+    while (next_member(reader, &rest, &member, &value)) {
         if (is_named(member, "offset")) {
             if (!read_integer(reader, member, value, 0, &offset)) {
                 return false;
@@ -312,7 +321,7 @@ static bool read_query(struct reader *reader, struct api_command *command, struc
     struct slice name;
     struct slice value;
 
-    while (next_member(&rest, &name, &value)) {
+    while (next_member(reader, &rest, &name, &value)) {
         bool is_good = true;
         if (is_named(name, "channel")) {
             is_good = read_string(reader, name, value, &command->channel);
@@ -372,7 +381,7 @@ static bool read_entry(struct reader *reader, struct api_command *command, struc
     if (json_kind_of(rest) != JSON_OBJECT) {
         return fail(reader, slice_text("commands"), "objects are expected");
     }
-    while (next_member(&rest, &name, &value)) {
+    while (next_member(reader, &rest, &name, &value)) {
         enum api_method method = api_method_find(name);
         if (method < API_BATCH && json_kind_of(value) != JSON_NULL) {
             return read_command(reader, command, method, value);
@@ -422,7 +431,7 @@ static bool read_batch(struct reader *reader, struct slice rest)
     if (json_kind_of(rest) != JSON_OBJECT) {
         return fail(reader, slice_text("batch"), "an object is expected");
     }
-    while (next_member(&rest, &name, &value)) {
+    while (next_member(reader, &rest, &name, &value)) {
         bool is_good = true;
         if (is_named(name, "commands")) {
             is_good = read_entries(reader, name, value);
@@ -460,7 +469,8 @@ enum api_request_outcome api_request_read(struct api_request *request, enum api_
                                           uint8_t *body, size_t body_size, char *message,
                                           size_t message_size)
 {
-    struct reader reader = {.request = request, .message = message, .message_size = message_size};
+    struct reader reader = {
+        .request = request, .body = body, .message = message, .message_size = message_size};
     struct slice text = json_trim(slice_from(body, body_size));
     size_t bad_at;
 

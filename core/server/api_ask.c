@@ -65,6 +65,7 @@ static bool open_copy(struct api_ask *ask, size_t array_size, size_t bytes, stru
 
 static void copy_history(struct api_ask *ask, const struct broker_event *event)
 {
+    ASSERT(event);
     uint32_t count = event->publication_count;
     struct copy copy;
     size_t bytes = 0;
@@ -73,7 +74,7 @@ static void copy_history(struct api_ask *ask, const struct broker_event *event)
         const struct broker_publication *from = &event->publications[i];
         bytes += from->payload.size + from->user.size + from->conn_id.size;
     }
-    if (!open_copy(ask, count * sizeof(struct api_publication), bytes, &copy)) {
+    if (!open_copy(ask, (size_t)count * sizeof(struct api_publication), bytes, &copy)) {
         return;
     }
     struct api_publication *publications = ask->block;
@@ -91,6 +92,7 @@ static void copy_history(struct api_ask *ask, const struct broker_event *event)
 
 static void copy_presence(struct api_ask *ask, const struct broker_event *event)
 {
+    ASSERT(event);
     uint32_t count = event->member_count;
     struct copy copy;
     size_t bytes = 0;
@@ -98,7 +100,7 @@ static void copy_presence(struct api_ask *ask, const struct broker_event *event)
     for (uint32_t i = 0; i < count; i++) {
         bytes += event->members[i].conn_id.size + event->members[i].user.size;
     }
-    if (!open_copy(ask, count * sizeof(struct api_member), bytes, &copy)) {
+    if (!open_copy(ask, (size_t)count * sizeof(struct api_member), bytes, &copy)) {
         return;
     }
     struct api_member *members = ask->block;
@@ -123,7 +125,7 @@ static void copy_channels(struct api_ask *ask, const struct relay_answer *answer
     for (uint32_t i = 0; i < count; i++) {
         bytes += answer->channels[i].name.size;
     }
-    if (!open_copy(ask, count * sizeof(struct api_channel), bytes, &copy)) {
+    if (!open_copy(ask, (size_t)count * sizeof(struct api_channel), bytes, &copy)) {
         return;
     }
     struct api_channel *channels = ask->block;
@@ -199,8 +201,12 @@ void api_inbox_stop(struct api_inbox *inbox)
 
 void api_inbox_close(struct api_inbox *inbox)
 {
-    while (inbox->all) {
-        api_ask_free(inbox->all);
+    struct api_ask *ask = inbox->all;
+    while (ask) {
+        struct api_ask *following = ask->following;
+        free(ask->block);
+        free(ask);
+        ask = following;
     }
     ASSERT(pthread_mutex_destroy(&inbox->mutex) == 0);
 }

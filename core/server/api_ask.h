@@ -17,7 +17,7 @@ struct api_call;
 struct api_ask;
 
 /* What the relay may hold of ours: it copies each publication, and a broadcast has many. */
-#define API_ASKED_BYTES_MAX (32u * 1024 * 1024)
+#define API_ASKED_BYTES_MAX ((size_t)32 * 1024 * 1024)
 
 struct api_inbox {
     struct relay *relay;

@@ -254,7 +254,8 @@ static char *broadcast_of(uint32_t count)
     size_t size = (size_t)snprintf(text, sizeof(text), "{\"data\":1,\"channels\":[");
 
     for (uint32_t i = 0; i < count; i++) {
-        memcpy(text + size, ",\"c\"" + (i == 0 ? 1 : 0), i == 0 ? 3 : 4);
+        static const char item[] = ",\"c\"";
+        memcpy(text + size, &item[i == 0 ? 1 : 0], i == 0 ? 3 : 4);
         size += i == 0 ? 3 : 4;
     }
     memcpy(text + size, "]}", 3);

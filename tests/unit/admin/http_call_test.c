@@ -298,7 +298,7 @@ static void test_body_sizes(void **state)
     assert_part(text, "\"size\":4096}");
     send_sized(fd, BODY_SIZE_MAX + 1);
     assert_status(client_read(fd), "413");
-    send_sized(fd, 4 * BODY_SIZE_MAX); /* read away, and the connection goes on */
+    send_sized(fd, (size_t)4 * BODY_SIZE_MAX); /* read away, and the connection goes on */
     assert_status(client_read(fd), "413");
     send_sized(fd, 1);
     assert_status(client_read(fd), "200");
