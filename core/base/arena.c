@@ -5,7 +5,8 @@
 
 #define FREE      0x80U /* in order[]: the block is free; the rest is its order + 1 */
 #define PAGE_SIZE 4096U
-#define TRIM_MIN  65536U /* below this a system call costs more than the memory is worth */
+#define TRIM_MIN  65536U /* below this a system call costs more than the memory is worth, */
+#define SMALL_MAX 4U     /* unless there are few: an arena that a crowd has left has one a size */
 
 /* A free block holds its place in the list of its order. */
 struct free_block {
@@ -167,6 +168,20 @@ size_t arena_block_size(const struct arena *arena, uint32_t block)
     return order_size(order_of(arena, block));
 }
 
+/* A free block keeps its first page, which holds the list. What order[] says of its inside is
+ * zeros, as the system gives them. */
+static size_t trim_block(const struct arena *arena, uint32_t block, uint32_t order)
+{
+    uint8_t *memory = arena_at(arena, block);
+    const size_t rest = order_size(order) - PAGE_SIZE;
+    const size_t inside = 1U << order;
+
+    if (inside > PAGE_SIZE) {
+        (void)madvise(arena->order + block + PAGE_SIZE, inside - PAGE_SIZE, MADV_DONTNEED);
+    }
+    return madvise(memory + PAGE_SIZE, rest, MADV_DONTNEED) == 0 ? rest : 0;
+}
+
 size_t arena_trim(struct arena *arena)
 {
     size_t given_back = 0;
@@ -175,14 +190,10 @@ size_t arena_trim(struct arena *arena)
         return 0;
     }
     arena->dirty = false;
-    for (uint32_t order = order_for(TRIM_MIN); order < arena->orders; order++) {
-        uint32_t block = arena->free_head[order];
-        while (block != NONE) {
-            uint8_t *memory = arena_at(arena, block);
-            size_t rest = order_size(order) - PAGE_SIZE; /* the first page holds the list */
-            if (madvise(memory + PAGE_SIZE, rest, MADV_DONTNEED) == 0) {
-                given_back += rest;
-            }
+    for (uint32_t order = order_for(2 * PAGE_SIZE); order < arena->orders; order++) {
+        uint32_t left = order_size(order) < TRIM_MIN ? SMALL_MAX : UINT32_MAX;
+        for (uint32_t block = arena->free_head[order]; block != NONE && left > 0; left--) {
+            given_back += trim_block(arena, block, order);
             block = free_at(arena, block)->next;
         }
     }

@@ -41,8 +41,8 @@ static inline void *arena_at(const struct arena *arena, uint32_t block)
     return arena->memory + (size_t)block * ARENA_BLOCK_MIN;
 }
 
-/* Gives the memory of large free blocks back to the system; returns their bytes, an upper bound of
- * what the system got. */
+/* Gives the memory of free blocks back to the system: of all large ones (64 KB and more), of a few
+ * small ones. Returns their bytes, an upper bound of what the system got. */
 size_t arena_trim(struct arena *arena);
 
 /* Asserts every invariant: free lists, orders, sums. O(blocks): for tests and the simulator. */

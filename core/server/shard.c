@@ -343,7 +343,7 @@ static void trim(struct shard *shard)
     channel_trim(shard->channels);
     pool_trim(&shard->fanout.topics, NULL, NULL);
     arena_trim(&shard->arena);
-    handshake_trim();
+    handshake_trim(shard->tls_server);
     queue_trim(&shard->errands.joining);
     queue_trim(&shard->dirty);
     queue_trim(&shard->reap);

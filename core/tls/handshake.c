@@ -249,8 +249,9 @@ uint32_t handshake_count(const struct tls_server *server)
     return server->handshakes.count;
 }
 
-void handshake_trim(void)
+void handshake_trim(struct tls_server *server)
 {
+    pool_trim(&server->handshakes, NULL, NULL);
     heap_trim();
 }
 

@@ -67,7 +67,7 @@ void handshake_end(struct tls_server *server, uint32_t number);
 MUST_CHECK uint32_t handshake_count(const struct tls_server *server);
 
 /* Gives the memory of past handshakes (this thread's) back to the system. */
-void handshake_trim(void);
+void handshake_trim(struct tls_server *server);
 
 /* Bytes of library heap that the server's handshakes hold now (this thread). */
 MUST_CHECK size_t handshake_heap(void);

@@ -167,17 +167,22 @@ static void test_model(void **state)
     close_arena();
 }
 
-static size_t resident_pages(size_t size)
+static size_t resident_pages_of(void *memory, size_t size)
 {
     static unsigned char pages[1024];
     size_t count = 0;
 
     assert_true(size / 4096 <= sizeof(pages));
-    assert_int_equal(mincore(arena.memory, size, pages), 0);
+    assert_int_equal(mincore(memory, size, pages), 0);
     for (size_t i = 0; i < size / 4096; i++) {
         count += pages[i] & 1;
     }
     return count;
+}
+
+static size_t resident_pages(size_t size)
+{
+    return resident_pages_of(arena.memory, size);
 }
 
 static void test_trim(void **state)
@@ -203,6 +208,61 @@ static void test_trim(void **state)
     arena_give(&arena, kept);
     assert_int_equal(arena_trim(&arena), (4 << 20) - 4096);
     assert_true(resident_pages(arena.size) <= 1);
+    close_arena();
+}
+
+/* A crowd of small blocks leaves one that stays: the halves beside it are given back too, and what
+ * the arena knew about the crowd's blocks. */
+static void test_trim_behind_a_crowd(void **state)
+{
+    static uint32_t crowd[(4 << 20) / 64];
+    const size_t count = sizeof(crowd) / sizeof(crowd[0]);
+
+    (void)state;
+    open_arena(4 << 20);
+    for (size_t i = 0; i < count; i++) {
+        crowd[i] = arena_take(&arena, 64);
+        assert_int_not_equal(crowd[i], NONE);
+        memset(arena_at(&arena, crowd[i]), 0xee, 64);
+    }
+    assert_int_equal(resident_pages(arena.size), 1024);
+    assert_int_equal(resident_pages_of(arena.order, arena.size / ARENA_BLOCK_MIN), 16);
+    for (size_t i = 1; i < count; i++) {
+        arena_give(&arena, crowd[i]);
+    }
+    (void)arena_trim(&arena);
+    /* The first page of each half: 4 KB (with those below), 8 KB .. 2 MB. */
+    assert_int_equal(resident_pages(arena.size), 11);
+    /* Of order[], by a page for 256 KB: those where a free block starts. */
+    assert_int_equal(resident_pages_of(arena.order, arena.size / ARENA_BLOCK_MIN), 5);
+    arena_check(&arena);
+    arena_give(&arena, crowd[0]);
+    (void)arena_trim(&arena);
+    assert_int_equal(resident_pages(arena.size), 1);
+    assert_int_equal(resident_pages_of(arena.order, arena.size / ARENA_BLOCK_MIN), 1);
+    assert_int_equal(arena_take(&arena, arena.size), 0);
+    arena_give(&arena, 0);
+    close_arena();
+}
+
+/* In an arena that is in use, a system call for each of its small free blocks would cost more than
+ * their memory is worth: a few are looked at. */
+static void test_trim_of_fragments(void **state)
+{
+    static uint32_t blocks[512];
+
+    (void)state;
+    open_arena(4 << 20);
+    for (size_t i = 0; i < 512; i++) {
+        blocks[i] = arena_take(&arena, 8192);
+        assert_int_not_equal(blocks[i], NONE);
+        memset(arena_at(&arena, blocks[i]), 0xee, 8192);
+    }
+    for (size_t i = 0; i < 512; i += 2) {
+        arena_give(&arena, blocks[i]);
+    }
+    assert_in_range(arena_trim(&arena), 1, 64 * 4096);
+    assert_in_range(resident_pages(arena.size), 1024 - 64, 1023);
     close_arena();
 }
 
@@ -252,8 +312,14 @@ static void test_misuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),  cmocka_unit_test(test_sizes), cmocka_unit_test(test_full),
-        cmocka_unit_test(test_model), cmocka_unit_test(test_trim),  cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_open),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_model),
+        cmocka_unit_test(test_trim),
+        cmocka_unit_test(test_trim_behind_a_crowd),
+        cmocka_unit_test(test_trim_of_fragments),
+        cmocka_unit_test(test_misuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
