@@ -2,6 +2,7 @@
 
 import asyncio
 import http.server
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,9 @@ import unittest
 import websockets
 
 from limpet import KEY, PATIENCE, TEXT, Server, frame, main, tls_context
+from proxy import Proxy
+from wire import (X25519, X25519MLKEM768, ServerHello, client_hello, hello_extensions, hybrid_share, in_records,
+                  suites_of)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -43,6 +47,31 @@ socket.onmessage = event => {
 };
 socket.onclose = event => { say('close ' + event.code + ' ' + event.wasClean); fetch('/done', {method: 'POST', body: JSON.stringify(log)}); };
 </script>"""
+
+# S12: Chromium draws its GREASE values and the order of its extensions anew for every connection.
+LOOP = """<!doctype html><title>waiting</title><script>
+const log = {protocols: 0, echoes: 0, clean: 0}, sockets = [];
+let left = COUNT;
+for (let i = 0; i < COUNT; i++) {
+    const socket = new WebSocket('wss://127.0.0.1:PORT/', ['bearer', 'TOKEN']);
+    sockets.push(socket);
+    socket.onopen = () => { log.protocols += socket.protocol === 'bearer'; socket.send('page ' + i); };
+    socket.onmessage = event => {
+        log.echoes += event.data === 'page ' + i;
+        if (log.echoes === COUNT) sockets.forEach(other => other.close(1000));
+    };
+    socket.onclose = event => {
+        log.clean += event.wasClean && event.code === 1000;
+        if (--left === 0) fetch('/done', {method: 'POST', body: JSON.stringify(log)});
+    };
+}
+</script>"""
+
+
+class Recorded(io.BytesIO):
+    """What was read from a socket, to be read again."""
+
+    recv = io.BytesIO.read
 
 
 class Clients(unittest.TestCase):
@@ -110,11 +139,12 @@ class Clients(unittest.TestCase):
         self.assertIn(b"HTTP/1.1 426 ", plain.stdout)
         self.assertIn(b"Upgrade: websocket", plain.stdout)
 
-    def test_chromium(self):
+    def browse(self, page, port, *flags):
+        """What the page, opened in Chromium, has to report."""
         chromium = shutil.which("chromium")
         self.assertIsNotNone(chromium, "chromium is not installed: ./dev setup")
-        page = PAGE.replace("PORT", str(self.server.port)).replace("TOKEN", self.server.token())
-        done, log = threading.Event(), []
+        page = page.replace("PORT", str(port)).replace("TOKEN", self.server.token(ttl=7200))
+        done, reports = threading.Event(), []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
@@ -124,7 +154,7 @@ class Clients(unittest.TestCase):
                 self.wfile.write(page.encode())
 
             def do_POST(self):
-                log.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                reports.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(204)
                 self.end_headers()
                 done.set()
@@ -138,13 +168,50 @@ class Clients(unittest.TestCase):
             command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                        "--disable-background-networking", "--disable-component-update", "--disable-sync",
                        "--disable-dev-shm-usage", "--ignore-certificate-errors", f"--user-data-dir={profile}",
-                       "--remote-debugging-port=0", f"http://127.0.0.1:{web.server_port}/"]
+                       "--remote-debugging-port=0", *flags, f"http://127.0.0.1:{web.server_port}/"]
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
                 came = done.wait(90)
                 browser.terminate()
             web.shutdown()
         self.assertTrue(came, "the page never finished")
-        self.assertEqual(log, ["open bearer", "hello from a page", "bytes 60000", "close 1000 true"])
+        return reports[0]
+
+    def test_chromium(self):
+        self.assertEqual(self.browse(PAGE, self.server.port),
+                         ["open bearer", "hello from a page", "bytes 60000", "close 1000 true"])
+
+    def test_chromium_on_a_loop(self):
+        count = 50
+        for version, number in (("tls1.3", 0x0304), ("tls1.2", 0x0303)):
+            with self.subTest(version=version), Proxy(self.server.port) as proxy:
+                report = self.browse(LOOP.replace("COUNT", str(count)), proxy.port, f"--ssl-version-max={version}")
+                self.assertEqual(report, {"protocols": count, "echoes": count, "clean": count})
+                flows = [flow for flow in proxy.flows if flow.sent]
+                self.assertEqual(len(flows), count)
+                self.assertEqual({ServerHello(Recorded(flow.answered)).version for flow in flows}, {number})
+                first = {suites_of(flow.sent)[0] for flow in flows}
+                self.assertEqual({suite & 0x0F0F for suite in first}, {0x0A0A})
+                self.assertGreater(len(first), 4)  # of 16; that 50 draws give so few has a chance below 1e-24
+        self.assertEqual(self.server.metric("limpet_handshakes_total", outcome="failed"), 0)
+
+    def has_hybrid(self):
+        """The server takes a share of X25519MLKEM768, as it does when it is built with wolfSSL 5.9 or newer."""
+        extensions = hello_extensions(groups=[X25519MLKEM768, X25519], shares=[hybrid_share()])
+        with self.server.connect() as sock:
+            sock.sendall(in_records(client_hello(extensions=extensions)))
+            return not ServerHello(sock).is_retry
+
+    def test_hybrid_group_with_chromium(self):
+        has_hybrid = self.has_hybrid()
+        with Proxy(self.server.port) as proxy:
+            report = self.browse(PAGE, proxy.port)
+            self.assertEqual(report[0], "open bearer")
+            hello = ServerHello(Recorded(next(flow.answered for flow in proxy.flows if flow.sent)))
+        self.assertFalse(hello.is_retry)
+        self.assertEqual(self.server.metric("limpet_hellos_hybrid_total"), 2)  # ours, and the browser's
+        self.assertEqual(hello.group, X25519MLKEM768 if has_hybrid else X25519)
+        if not has_hybrid:
+            self.skipTest("the server is built without X25519MLKEM768: -DLIMPET_WOLFSSL=5.9.2")
 
 
 if __name__ == "__main__":

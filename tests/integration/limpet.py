@@ -131,7 +131,7 @@ class Server:
         wait_until(lambda: self.metric(name, **labels) == value,
                    lambda: f"{name}{labels} == {value}, it is {self.metric(name, **labels)}")
 
-    def connect(self, source=None, receive_size=None):
+    def connect(self, source=None, receive_size=None, port=None):
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.settimeout(PATIENCE)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -139,7 +139,7 @@ class Server:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_size)
         if source:
             sock.bind((source, 0))
-        sock.connect(("127.0.0.1", self.port))
+        sock.connect(("127.0.0.1", port or self.port))
         return sock
 
     def tls(self, context=None, name="localhost", **options):

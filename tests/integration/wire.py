@@ -157,6 +157,14 @@ def in_records(message, *cuts):
     return b"".join(record(HANDSHAKE, message[start:end]) for start, end in zip(places, places[1:]))
 
 
+def suites_of(data):
+    """The cipher suites of the ClientHello that these bytes begin with; its first record holds them."""
+    at = 5 + 4 + 2 + 32
+    at += 1 + data[at]
+    size = int.from_bytes(data[at:at + 2], "big")
+    return struct.unpack(f">{size // 2}H", data[at + 2:at + 2 + size])
+
+
 def read_exactly(sock, size):
     data = b""
     while len(data) < size:
