@@ -1,6 +1,6 @@
 #include "admin/api_request.h"
 
-#include "admin/json.h"
+#include "admin/raw_json.h"
 #include "base/digest.h"
 
 #include <stdio.h>
@@ -78,14 +78,14 @@ static uint8_t *writable(const struct reader *reader, const uint8_t *data)
 static bool read_string(struct reader *reader, struct slice name, struct slice value,
                         struct slice *string)
 {
-    if (json_kind_of(value) == JSON_NULL) {
+    if (raw_json_kind_of(value) == RAW_JSON_NULL) {
         return true;
     }
-    if (json_kind_of(value) != JSON_STRING) {
+    if (raw_json_kind_of(value) != RAW_JSON_STRING) {
         return fail(reader, name, "a string is expected");
     }
     uint8_t *place = writable(reader, value.data);
-    int64_t size = json_decode_string(value, place);
+    int64_t size = raw_json_decode_string(value, place);
     if (size < 0) {
         return fail(reader, name, "half of a surrogate pair");
     }
@@ -95,15 +95,15 @@ static bool read_string(struct reader *reader, struct slice name, struct slice v
 
 static bool read_bool(struct reader *reader, struct slice name, struct slice value, bool *flag)
 {
-    enum json_kind kind = json_kind_of(value);
+    enum raw_json_kind kind = raw_json_kind_of(value);
 
-    if (kind == JSON_NULL) {
+    if (kind == RAW_JSON_NULL) {
         return true;
     }
-    if (kind != JSON_TRUE && kind != JSON_FALSE) {
+    if (kind != RAW_JSON_TRUE && kind != RAW_JSON_FALSE) {
         return fail(reader, name, "true or false is expected");
     }
-    *flag = kind == JSON_TRUE;
+    *flag = kind == RAW_JSON_TRUE;
     return true;
 }
 
@@ -112,10 +112,11 @@ static bool read_integer(struct reader *reader, struct slice name, struct slice 
 {
     int64_t read;
 
-    if (json_kind_of(value) == JSON_NULL) {
+    if (raw_json_kind_of(value) == RAW_JSON_NULL) {
         return true;
     }
-    if (json_kind_of(value) != JSON_NUMBER || !json_decode_integer(value, &read) || read < min) {
+    if (raw_json_kind_of(value) != RAW_JSON_NUMBER || !raw_json_decode_integer(value, &read) ||
+        read < min) {
         return fail(reader, name, "a whole number is expected");
     }
     *number = read;
@@ -128,14 +129,14 @@ static bool read_tags(struct reader *reader, struct slice name, struct slice val
     struct slice tag;
     struct slice text;
 
-    if (json_kind_of(value) == JSON_NULL) {
+    if (raw_json_kind_of(value) == RAW_JSON_NULL) {
         return true;
     }
-    if (json_kind_of(value) != JSON_OBJECT) {
+    if (raw_json_kind_of(value) != RAW_JSON_OBJECT) {
         return fail(reader, name, "an object is expected");
     }
-    while (json_next_member(&value, &tag, &text)) {
-        if (json_kind_of(text) != JSON_STRING) {
+    while (raw_json_next_member(&value, &tag, &text)) {
+        if (raw_json_kind_of(text) != RAW_JSON_STRING) {
             return fail(reader, name, "values have to be strings");
         }
     }
@@ -147,11 +148,11 @@ static bool read_tags(struct reader *reader, struct slice name, struct slice val
 static bool next_member(const struct reader *reader, struct slice *rest, struct slice *name,
                         struct slice *value)
 {
-    if (!json_next_member(rest, name, value)) {
+    if (!raw_json_next_member(rest, name, value)) {
         return false;
     }
     uint8_t *place = writable(reader, name->data);
-    int64_t size = json_decode_string(*name, place);
+    int64_t size = raw_json_decode_string(*name, place);
     *name = slice_from(place, size > 0 ? (size_t)size : 0);
     return true;
 }
@@ -171,13 +172,13 @@ static bool read_channels(struct reader *reader, struct api_command *command, st
     struct slice item;
     uint32_t count = 0;
 
-    if (json_kind_of(value) == JSON_NULL) {
+    if (raw_json_kind_of(value) == RAW_JSON_NULL) {
         return true;
     }
-    if (json_kind_of(value) != JSON_ARRAY) {
+    if (raw_json_kind_of(value) != RAW_JSON_ARRAY) {
         return fail(reader, name, "an array is expected");
     }
-    while (json_next_item(&rest, &item)) {
+    while (raw_json_next_item(&rest, &item)) {
         count++;
     }
     if (count > API_CHANNELS_MAX - request->channel_count) {
@@ -186,7 +187,7 @@ static bool read_channels(struct reader *reader, struct api_command *command, st
     }
     command->channels = request->channels + request->channel_count;
     command->channel_count = count;
-    while (json_next_item(&value, &item)) {
+    while (raw_json_next_item(&value, &item)) {
         struct slice *channel = &request->channels[request->channel_count++];
         *channel = slice_from(NULL, 0);
         if (!read_string(reader, name, item, channel)) {
@@ -211,7 +212,7 @@ static void finish_payload(const struct reader *reader, struct api_command *comm
         }
     } else if (payload->has_data) {
         uint8_t *place = writable(reader, payload->data.data);
-        command->data = slice_from(place, json_compact(payload->data, place));
+        command->data = slice_from(place, raw_json_compact(payload->data, place));
     } else {
         refuse(command, API_BAD_REQUEST, "bad request: data is missing");
     }
@@ -294,10 +295,10 @@ static bool read_since(struct reader *reader, struct api_command *command, struc
     struct slice value;
     int64_t offset = 0;
 
-    if (json_kind_of(rest) == JSON_NULL) {
+    if (raw_json_kind_of(rest) == RAW_JSON_NULL) {
         return true;
     }
-    if (json_kind_of(rest) != JSON_OBJECT) {
+    if (raw_json_kind_of(rest) != RAW_JSON_OBJECT) {
         return fail(reader, name, "an object is expected");
     }
     command->has_since = true;
@@ -355,7 +356,7 @@ static bool read_command(struct reader *reader, struct api_command *command, enu
                          struct slice parameters)
 {
     command->method = method;
-    if (json_kind_of(parameters) != JSON_OBJECT) {
+    if (raw_json_kind_of(parameters) != RAW_JSON_OBJECT) {
         return fail(reader, slice_text(api_method_name(method)), "an object is expected");
     }
     if (!(method == API_PUBLISH || method == API_BROADCAST
@@ -378,12 +379,12 @@ static bool read_entry(struct reader *reader, struct api_command *command, struc
     struct slice name;
     struct slice value;
 
-    if (json_kind_of(rest) != JSON_OBJECT) {
+    if (raw_json_kind_of(rest) != RAW_JSON_OBJECT) {
         return fail(reader, slice_text("commands"), "objects are expected");
     }
     while (next_member(reader, &rest, &name, &value)) {
         enum api_method method = api_method_find(name);
-        if (method < API_BATCH && json_kind_of(value) != JSON_NULL) {
+        if (method < API_BATCH && raw_json_kind_of(value) != RAW_JSON_NULL) {
             return read_command(reader, command, method, value);
         }
     }
@@ -399,10 +400,10 @@ static bool read_entries(struct reader *reader, struct slice name, struct slice 
     struct slice item;
     uint32_t count = 0;
 
-    if (json_kind_of(value) != JSON_ARRAY) {
+    if (raw_json_kind_of(value) != RAW_JSON_ARRAY) {
         return fail(reader, name, "an array is expected");
     }
-    while (json_next_item(&rest, &item)) {
+    while (raw_json_next_item(&rest, &item)) {
         count++;
     }
     if (count > API_COMMANDS_MAX) {
@@ -415,7 +416,7 @@ static bool read_entries(struct reader *reader, struct slice name, struct slice 
         reader->no_memory = true;
         return false;
     }
-    while (json_next_item(&value, &item)) {
+    while (raw_json_next_item(&value, &item)) {
         if (!read_entry(reader, &request->commands[request->command_count++], item)) {
             return false;
         }
@@ -428,7 +429,7 @@ static bool read_batch(struct reader *reader, struct slice rest)
     struct slice name;
     struct slice value;
 
-    if (json_kind_of(rest) != JSON_OBJECT) {
+    if (raw_json_kind_of(rest) != RAW_JSON_OBJECT) {
         return fail(reader, slice_text("batch"), "an object is expected");
     }
     while (next_member(reader, &rest, &name, &value)) {
@@ -471,7 +472,7 @@ enum api_request_outcome api_request_read(struct api_request *request, enum api_
 {
     struct reader reader = {
         .request = request, .body = body, .message = message, .message_size = message_size};
-    struct slice text = json_trim(slice_from(body, body_size));
+    struct slice text = raw_json_trim(slice_from(body, body_size));
     size_t bad_at;
 
     ASSERT(method < API_METHODS);
@@ -479,7 +480,7 @@ enum api_request_outcome api_request_read(struct api_request *request, enum api_
     if (text.size == 0 && (method == API_INFO || method == API_CHANNELS)) {
         text = slice_text("{}");
     }
-    if (!json_check(text, &bad_at)) {
+    if (!raw_json_check(text, &bad_at)) {
         (void)snprintf(message, message_size, "the body is no JSON from byte %zu on",
                        text.size == 0 ? 0 : (size_t)(text.data - body) + bad_at);
         return API_REQUEST_MALFORMED;

@@ -1,33 +1,33 @@
 #include "admin/api_response.h"
 
-#include "admin/json.h"
+#include "admin/raw_json.h"
 
 #include <stdlib.h>
 
 static void put_member(struct json_out *out, const char *name, struct slice text)
 {
-    json_put_text(out, name);
-    json_put_string(out, text);
+    json_out_text(out, name);
+    json_out_string(out, text);
 }
 
 static void put_count(struct json_out *out, const char *name, uint64_t number)
 {
-    json_put_text(out, name);
-    json_put_number(out, number);
+    json_out_text(out, name);
+    json_out_number(out, number);
 }
 
 static void put_error(struct json_out *out, const struct api_error *error)
 {
     put_count(out, "{\"code\":", error->code);
     put_member(out, ",\"message\":", slice_text(error->message));
-    json_put_text(out, "}");
+    json_out_text(out, "}");
 }
 
 void api_response_write_error(struct json_out *out, const struct api_error *error, bool is_bare)
 {
-    json_put_text(out, is_bare ? "" : "{\"error\":");
+    json_out_text(out, is_bare ? "" : "{\"error\":");
     put_error(out, error);
-    json_put_text(out, is_bare ? "" : "}");
+    json_out_text(out, is_bare ? "" : "}");
 }
 
 unsigned api_error_status(enum api_code code)
@@ -54,19 +54,19 @@ unsigned api_error_status(enum api_code code)
 static void put_published(struct json_out *out, const struct api_part *part)
 {
     if (part->offset == 0) {
-        json_put_text(out, "{}");
+        json_out_text(out, "{}");
         return;
     }
     put_count(out, "{\"offset\":", part->offset);
     put_member(out, ",\"epoch\":", slice_text(part->epoch));
-    json_put_text(out, "}");
+    json_out_text(out, "}");
 }
 
 static void put_info(struct json_out *out, const struct api_member *member)
 {
     put_member(out, "{\"user\":", member->user);
     put_member(out, ",\"client\":", member->conn_id);
-    json_put_text(out, "}");
+    json_out_text(out, "}");
 }
 
 /* Whoever published the bytes may not have cared for JSON: then they come as base64. */
@@ -76,43 +76,43 @@ static void put_publication(struct json_out *out, const struct api_publication *
                                          .user = publication->user};
     size_t bad_at;
 
-    if (!publication->is_binary && json_check(publication->payload, &bad_at)) {
-        json_put_text(out, "{\"data\":");
-        json_put(out, publication->payload);
+    if (!publication->is_binary && raw_json_check(publication->payload, &bad_at)) {
+        json_out_text(out, "{\"data\":");
+        json_out_raw(out, publication->payload);
     } else {
-        json_put_text(out, "{\"b64data\":");
-        json_put_base64(out, publication->payload);
+        json_out_text(out, "{\"b64data\":");
+        json_out_base64(out, publication->payload);
     }
     if (publication->conn_id.size > 0) {
-        json_put_text(out, ",\"info\":");
+        json_out_text(out, ",\"info\":");
         put_info(out, &publisher);
     }
     put_count(out, ",\"offset\":", publication->offset);
-    json_put_text(out, "}");
+    json_out_text(out, "}");
 }
 
 static void put_history(struct json_out *out, const struct api_part *part)
 {
-    json_put_text(out, "{\"publications\":[");
+    json_out_text(out, "{\"publications\":[");
     for (uint32_t i = 0; i < part->count; i++) {
-        json_put_text(out, i > 0 ? "," : "");
+        json_out_text(out, i > 0 ? "," : "");
         put_publication(out, &part->publications[i]);
     }
     put_member(out, "],\"epoch\":", slice_text(part->epoch));
     put_count(out, ",\"offset\":", part->offset);
-    json_put_text(out, "}");
+    json_out_text(out, "}");
 }
 
 static void put_presence(struct json_out *out, const struct api_part *part)
 {
-    json_put_text(out, "{\"presence\":{");
+    json_out_text(out, "{\"presence\":{");
     for (uint32_t i = 0; i < part->count; i++) {
-        json_put_text(out, i > 0 ? "," : "");
-        json_put_string(out, part->members[i].conn_id);
-        json_put_text(out, ":");
+        json_out_text(out, i > 0 ? "," : "");
+        json_out_string(out, part->members[i].conn_id);
+        json_out_text(out, ":");
         put_info(out, &part->members[i]);
     }
-    json_put_text(out, "}}");
+    json_out_text(out, "}}");
 }
 
 static int compare_users(const void *left, const void *right)
@@ -150,19 +150,19 @@ static void put_presence_stats(struct json_out *out, const struct api_part *part
 {
     put_count(out, "{\"num_clients\":", part->count);
     put_count(out, ",\"num_users\":", count_users(out, part));
-    json_put_text(out, "}");
+    json_out_text(out, "}");
 }
 
 static void put_channels(struct json_out *out, const struct api_part *part)
 {
-    json_put_text(out, "{\"channels\":{");
+    json_out_text(out, "{\"channels\":{");
     for (uint32_t i = 0; i < part->count; i++) {
-        json_put_text(out, i > 0 ? "," : "");
-        json_put_string(out, part->channels[i].name);
+        json_out_text(out, i > 0 ? "," : "");
+        json_out_string(out, part->channels[i].name);
         put_count(out, ":{\"num_clients\":", part->channels[i].subscribers);
-        json_put_text(out, "}");
+        json_out_text(out, "}");
     }
-    json_put_text(out, "}}");
+    json_out_text(out, "}}");
 }
 
 /* num_users: users are counted for their limit alone, when there is one; 0 says that they are not.
@@ -179,23 +179,23 @@ static void put_node(struct json_out *out, const struct api_part *part)
     put_count(out, ",\"num_channels\":", node->channels);
     put_count(out, ",\"num_subs\":", node->subscriptions);
     put_count(out, ",\"uptime\":", node->uptime_s);
-    json_put_text(out, "}]}");
+    json_out_text(out, "}]}");
 }
 
 static void put_broadcast(struct json_out *out, const struct api_part *parts, uint32_t count)
 {
-    json_put_text(out, "{\"responses\":[");
+    json_out_text(out, "{\"responses\":[");
     for (uint32_t i = 0; i < count; i++) {
-        json_put_text(out, i > 0 ? "," : "");
+        json_out_text(out, i > 0 ? "," : "");
         if (parts[i].error.code != API_DONE) {
             api_response_write_error(out, &parts[i].error, false);
         } else {
-            json_put_text(out, "{\"result\":");
+            json_out_text(out, "{\"result\":");
             put_published(out, &parts[i]);
-            json_put_text(out, "}");
+            json_out_text(out, "}");
         }
     }
-    json_put_text(out, "]}");
+    json_out_text(out, "]}");
 }
 
 static void put_result(struct json_out *out, const struct api_command *command,
@@ -218,7 +218,7 @@ static void put_result(struct json_out *out, const struct api_command *command,
         put_history(out, parts);
         return;
     case API_HISTORY_REMOVE:
-        json_put_text(out, "{}");
+        json_out_text(out, "{}");
         return;
     case API_CHANNELS:
         put_channels(out, parts);
@@ -263,11 +263,11 @@ static void put_reply(struct json_out *out, const struct api_command *command,
         api_response_write_error(out, error, false);
         return;
     }
-    json_put_text(out, "{\"");
-    json_put_text(out, api_method_name(command->method));
-    json_put_text(out, "\":");
+    json_out_text(out, "{\"");
+    json_out_text(out, api_method_name(command->method));
+    json_out_text(out, "\":");
     put_result(out, command, parts);
-    json_put_text(out, "}");
+    json_out_text(out, "}");
 }
 
 const struct api_error *api_response_error(const struct api_request *request,
@@ -280,13 +280,13 @@ void api_response_write(struct json_out *out, const struct api_request *request,
                         const struct api_part *parts, bool is_bare)
 {
     if (request->method == API_BATCH) {
-        json_put_text(out, "{\"replies\":[");
+        json_out_text(out, "{\"replies\":[");
         for (uint32_t i = 0; i < request->command_count; i++) {
-            json_put_text(out, i > 0 ? "," : "");
+            json_out_text(out, i > 0 ? "," : "");
             put_reply(out, &request->commands[i], parts);
             parts += api_part_count(&request->commands[i]);
         }
-        json_put_text(out, "]}");
+        json_out_text(out, "]}");
         return;
     }
     ASSERT(request->command_count == 1);
@@ -295,7 +295,7 @@ void api_response_write(struct json_out *out, const struct api_request *request,
         api_response_write_error(out, error, is_bare);
         return;
     }
-    json_put_text(out, "{\"result\":");
+    json_out_text(out, "{\"result\":");
     put_result(out, request->commands, parts);
-    json_put_text(out, "}");
+    json_out_text(out, "}");
 }

@@ -16,8 +16,8 @@ static void set_text(struct call *call, unsigned status, const char *text)
 {
     call->status = status;
     call->type = "text/plain; charset=utf-8";
-    json_put_text(&call->out, text);
-    json_put_text(&call->out, text[0] != '\0' ? "\n" : "");
+    json_out_text(&call->out, text);
+    json_out_text(&call->out, text[0] != '\0' ? "\n" : "");
 }
 
 /* Sets what a refused call is answered with. */
@@ -30,7 +30,7 @@ static void set_refusal(struct call *call)
     case API_REFUSED_METHOD:
         call->status = MHD_HTTP_NOT_FOUND;
         call->type = "application/json";
-        json_put_text(&call->out,
+        json_out_text(&call->out,
                       call->lent.is_bare
                           ? "{\"code\":104,\"message\":\"method not found\"}"
                           : "{\"error\":{\"code\":104,\"message\":\"method not found\"}}");
@@ -73,7 +73,8 @@ static bool keep(struct admin *admin, struct call *call)
 static enum MHD_Result send_answer(struct admin *admin, struct call *call)
 {
     enum MHD_Result result = MHD_NO;
-    bool is_trusted = call->refusal != API_REFUSED_KEY && call->refusal != API_REFUSED_VERB;
+    bool is_trusted = call->refusal != API_REFUSED_KEY && call->refusal != API_REFUSED_VERB &&
+                      !admin->is_stopping;
 
     if (call->out.failed) {
         return MHD_NO; /* not even the text of an error */
@@ -305,6 +306,9 @@ enum MHD_Result call_go_on(struct admin *admin, struct call *call, const char *b
         *body_size = 0;
         return take_body(admin, call, body, size);
     }
+    if (admin->is_stopping && !call->is_answered && call->refusal == API_REFUSED_NONE) {
+        call->refusal = API_REFUSED_STOPPING;
+    }
     if (call->refusal != API_REFUSED_NONE) {
         return send_refusal(admin, call);
     }
@@ -327,6 +331,7 @@ void call_end(struct call *call)
 
 void call_refuse_waiting(struct admin *admin)
 {
+    admin->is_stopping = true;
     for (uint32_t i = 0; i < CONNECTIONS_MAX; i++) {
         struct call *call = admin->connections[i].waiting;
         if (call) {

@@ -46,8 +46,9 @@ struct admin {
     uint16_t port;
     uint32_t kept_count;
     const char *problem; /* why it is not ready; NULL: none */
-    bool has_resumed;    /* since the last turn */
-    struct call *first;  /* whole calls, in the order in which they came */
+    bool is_stopping;
+    bool has_resumed;   /* since the last turn */
+    struct call *first; /* whole calls, in the order in which they came */
     struct call *last;
     struct admin_connection connections[CONNECTIONS_MAX];
 };
@@ -71,5 +72,5 @@ MUST_CHECK enum MHD_Result call_go_on(struct admin *admin, struct call *call, co
 /* It was answered, or its connection is gone. */
 void call_end(struct call *call);
 
-/* Every call that waits gets 503. */
+/* Every call that waits gets 503, and each that comes from now on. */
 void call_refuse_waiting(struct admin *admin);

@@ -33,7 +33,7 @@ static char *extend(struct json_out *out, size_t size)
     return out->data + out->size - size;
 }
 
-void json_put(struct json_out *out, struct slice raw)
+void json_out_raw(struct json_out *out, struct slice raw)
 {
     char *place = extend(out, raw.size);
 
@@ -42,17 +42,17 @@ void json_put(struct json_out *out, struct slice raw)
     }
 }
 
-void json_put_text(struct json_out *out, const char *raw)
+void json_out_text(struct json_out *out, const char *raw)
 {
-    json_put(out, slice_text(raw));
+    json_out_raw(out, slice_text(raw));
 }
 
-void json_put_number(struct json_out *out, uint64_t number)
+void json_out_number(struct json_out *out, uint64_t number)
 {
     char digits[24];
 
     (void)snprintf(digits, sizeof(digits), "%" PRIu64, number);
-    json_put_text(out, digits);
+    json_out_text(out, digits);
 }
 
 /* How many bytes at the start of text go out as they are. */
@@ -80,38 +80,38 @@ static void put_escaped(struct json_out *out, uint8_t byte)
     char escape[8];
 
     if (byte >= 0x80) {
-        json_put_text(out, "\xef\xbf\xbd"); /* U+FFFD */
+        json_out_text(out, "\xef\xbf\xbd"); /* U+FFFD */
     } else if (byte < 0x20) {
         (void)snprintf(escape, sizeof(escape), "\\u%04x", byte);
-        json_put_text(out, escape);
+        json_out_text(out, escape);
     } else {
         (void)snprintf(escape, sizeof(escape), "\\%c", byte);
-        json_put_text(out, escape);
+        json_out_text(out, escape);
     }
 }
 
-void json_put_string(struct json_out *out, struct slice text)
+void json_out_string(struct json_out *out, struct slice text)
 {
-    json_put_text(out, "\"");
+    json_out_text(out, "\"");
     while (text.size > 0) {
         size_t size = plain_size(text);
-        json_put(out, slice_from(text.data, size));
+        json_out_raw(out, slice_from(text.data, size));
         if (size < text.size) {
             put_escaped(out, text.data[size]);
             size++;
         }
         text = slice_from(text.data + size, text.size - size);
     }
-    json_put_text(out, "\"");
+    json_out_text(out, "\"");
 }
 
-void json_put_base64(struct json_out *out, struct slice bytes)
+void json_out_base64(struct json_out *out, struct slice bytes)
 {
-    json_put_text(out, "\"");
+    json_out_text(out, "\"");
     char *place = extend(out, BASE64_SIZE(bytes.size));
     if (place) {
         size_t written = base64_encode(bytes, place);
         ASSERT(written == BASE64_SIZE(bytes.size));
     }
-    json_put_text(out, "\"");
+    json_out_text(out, "\"");
 }

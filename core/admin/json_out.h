@@ -17,10 +17,10 @@ struct json_out {
 };
 
 /* Zero-initialise, then set size_max. */
-void json_put(struct json_out *out, struct slice raw);
-void json_put_text(struct json_out *out, const char *raw);
-void json_put_number(struct json_out *out, uint64_t number);
+void json_out_raw(struct json_out *out, struct slice raw);
+void json_out_text(struct json_out *out, const char *raw);
+void json_out_number(struct json_out *out, uint64_t number);
 
 /* With its quotes; what is no UTF-8 is replaced. */
-void json_put_string(struct json_out *out, struct slice text);
-void json_put_base64(struct json_out *out, struct slice bytes);
+void json_out_string(struct json_out *out, struct slice text);
+void json_out_base64(struct json_out *out, struct slice bytes);

@@ -5,7 +5,7 @@
  */
 #include "admin/api_request.h"
 #include "admin/api_response.h"
-#include "admin/json.h"
+#include "admin/raw_json.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ static void check_strings(struct slice value, const json_t *theirs)
     uint8_t *text = malloc(value.size);
 
     require(text != NULL);
-    int64_t size = json_decode_string(value, text);
+    int64_t size = raw_json_decode_string(value, text);
     require(size >= 0 && (size_t)size == json_string_length(theirs));
     require(memcmp(text, json_string_value(theirs), (size_t)size) == 0);
     free(text);
@@ -46,7 +46,7 @@ static void check_text(const uint8_t *data, size_t size)
 {
     json_error_t error = {0};
     size_t bad_at = SIZE_MAX;
-    bool is_good = json_check(slice_from(data, size), &bad_at);
+    bool is_good = raw_json_check(slice_from(data, size), &bad_at);
     json_t *theirs = json_loadb((const char *)data, size,
                                 JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
 
@@ -58,11 +58,11 @@ static void check_text(const uint8_t *data, size_t size)
         return;
     }
     require(theirs || is_forgiven(&error));
-    struct slice value = json_trim(slice_from(data, size));
+    struct slice value = raw_json_trim(slice_from(data, size));
     uint8_t *compact = malloc(value.size);
     require(compact != NULL);
-    size_t compact_size = json_compact(value, compact);
-    require(json_check(slice_from(compact, compact_size), &bad_at));
+    size_t compact_size = raw_json_compact(value, compact);
+    require(raw_json_check(slice_from(compact, compact_size), &bad_at));
     if (theirs) {
         json_t *again =
             json_loadb((const char *)compact, compact_size,
@@ -99,7 +99,7 @@ static void check_command(const struct api_command *command, const uint8_t *body
     require((command->error.code == API_DONE) == (command->error.message == NULL));
     if (command->error.code == API_DONE &&
         (command->method == API_PUBLISH || command->method == API_BROADCAST)) {
-        require(command->is_binary || json_check(command->data, &bad_at));
+        require(command->is_binary || raw_json_check(command->data, &bad_at));
     }
 }
 
@@ -128,7 +128,7 @@ static void check_request(enum api_method method, const uint8_t *data, size_t si
         }
         api_response_write(&out, &request, answers, size % 2 == 0);
         size_t bad_at;
-        require(out.failed || json_check(slice_from(out.data, out.size), &bad_at));
+        require(out.failed || raw_json_check(slice_from(out.data, out.size), &bad_at));
         free(out.data);
         free(answers);
         api_request_free(&request);

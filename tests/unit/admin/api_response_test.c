@@ -193,11 +193,11 @@ static void test_texts_are_escaped(void **state)
     struct json_out out = {.size_max = 4096};
 
     (void)state;
-    json_put_string(&out, slice_from("\"\\/\0\x1f\x7f\xc3\xa4\xc3", 9));
-    json_put_string(&out, slice_from(NULL, 0));
-    json_put_base64(&out, slice_from("ab", 2));
-    json_put_base64(&out, slice_from(NULL, 0));
-    json_put_number(&out, UINT64_MAX);
+    json_out_string(&out, slice_from("\"\\/\0\x1f\x7f\xc3\xa4\xc3", 9));
+    json_out_string(&out, slice_from(NULL, 0));
+    json_out_base64(&out, slice_from("ab", 2));
+    json_out_base64(&out, slice_from(NULL, 0));
+    json_out_number(&out, UINT64_MAX);
     static const char expected[] = "\"\\\"\\\\/\\u0000\\u001f\x7f\xc3\xa4\xef\xbf\xbd\"\"\""
                                    "\"YWI=\"\"\"18446744073709551615";
     assert_int_equal(out.size, sizeof(expected) - 1);
@@ -212,13 +212,13 @@ static void test_size_is_bounded(void **state)
 
     (void)state;
     memset(text, 'x', sizeof(text));
-    json_put(&out, slice_from(text, sizeof(text)));
-    json_put_text(&out, "y");
+    json_out_raw(&out, slice_from(text, sizeof(text)));
+    json_out_text(&out, "y");
     assert_false(out.failed);
     assert_int_equal(out.size, 1000);
-    json_put_text(&out, "z");
+    json_out_text(&out, "z");
     assert_true(out.failed);
-    json_put_text(&out, ""); /* stays so */
+    json_out_text(&out, ""); /* stays so */
     assert_true(out.failed);
     assert_int_equal(out.size, 1000);
     free(out.data);

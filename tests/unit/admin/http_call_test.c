@@ -37,11 +37,11 @@ static void answer(struct admin_call *call)
 {
     struct json_out out = {.size_max = 1024};
 
-    json_put_text(&out, "{\"method\":");
-    json_put_string(&out, slice_text(api_method_name(call->method)));
-    json_put_text(&out, ",\"size\":");
-    json_put_number(&out, call->body_size);
-    json_put_text(&out, call->is_bare ? ",\"bare\":1}" : "}");
+    json_out_text(&out, "{\"method\":");
+    json_out_string(&out, slice_text(api_method_name(call->method)));
+    json_out_text(&out, ",\"size\":");
+    json_out_number(&out, call->body_size);
+    json_out_text(&out, call->is_bare ? ",\"bare\":1}" : "}");
     if (call->body_size > 0 && call->body[0] == '!') {
         free(out.data);
         admin_refuse(admin, call, "an exclamation mark");

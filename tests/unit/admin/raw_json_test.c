@@ -2,7 +2,7 @@
  * Goal: the check takes exactly RFC 8259 (in UTF-8, up to a depth) and names the byte that is
  * wrong; what it took is taken apart without losing a byte of a value; in place, too.
  */
-#include "admin/json.h"
+#include "admin/raw_json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@ static void assert_good(const char *text)
 {
     size_t bad_at;
 
-    if (!json_check(slice_text(text), &bad_at)) {
+    if (!raw_json_check(slice_text(text), &bad_at)) {
         fail_msg("%s: refused at %zu", text, bad_at);
     }
 }
@@ -24,7 +24,7 @@ static void assert_bad(const char *text, size_t expected)
 {
     size_t bad_at = SIZE_MAX;
 
-    if (json_check(slice_text(text), &bad_at)) {
+    if (raw_json_check(slice_text(text), &bad_at)) {
         fail_msg("%s: taken", text);
     }
     assert_int_equal(bad_at, expected);
@@ -120,9 +120,9 @@ static void test_a_zero_byte(void **state)
     size_t bad_at;
 
     (void)state;
-    assert_false(json_check(slice_from("{}\0", 3), &bad_at));
+    assert_false(raw_json_check(slice_from("{}\0", 3), &bad_at));
     assert_int_equal(bad_at, 2);
-    assert_false(json_check(slice_from("\"\0\"", 3), &bad_at));
+    assert_false(raw_json_check(slice_from("\"\0\"", 3), &bad_at));
     assert_int_equal(bad_at, 1);
 }
 
@@ -145,7 +145,7 @@ static bool nests(uint32_t depth, bool by_turns)
     for (uint32_t i = depth; i-- > 0;) {
         text[size++] = by_turns && i % 2 == 0 ? '}' : ']';
     }
-    bool is_good = json_check(slice_from(text, size), &bad_at);
+    bool is_good = raw_json_check(slice_from(text, size), &bad_at);
     free(text);
     return is_good;
 }
@@ -153,25 +153,25 @@ static bool nests(uint32_t depth, bool by_turns)
 static void test_depth(void **state)
 {
     (void)state;
-    assert_true(nests(JSON_DEPTH_MAX, false));
-    assert_false(nests(JSON_DEPTH_MAX + 1, false));
-    assert_true(nests(JSON_DEPTH_MAX, true));
+    assert_true(nests(RAW_JSON_DEPTH_MAX, false));
+    assert_false(nests(RAW_JSON_DEPTH_MAX + 1, false));
+    assert_true(nests(RAW_JSON_DEPTH_MAX, true));
     assert_true(nests(65, true)); /* across two words of bits */
-    assert_false(nests(JSON_DEPTH_MAX + 1, true));
+    assert_false(nests(RAW_JSON_DEPTH_MAX + 1, true));
     assert_false(nests(100000, false));
 }
 
 static void test_kinds(void **state)
 {
     (void)state;
-    assert_int_equal(json_kind_of(slice_text("{}")), JSON_OBJECT);
-    assert_int_equal(json_kind_of(slice_text("[]")), JSON_ARRAY);
-    assert_int_equal(json_kind_of(slice_text("\"\"")), JSON_STRING);
-    assert_int_equal(json_kind_of(slice_text("-1")), JSON_NUMBER);
-    assert_int_equal(json_kind_of(slice_text("7")), JSON_NUMBER);
-    assert_int_equal(json_kind_of(slice_text("true")), JSON_TRUE);
-    assert_int_equal(json_kind_of(slice_text("false")), JSON_FALSE);
-    assert_int_equal(json_kind_of(slice_text("null")), JSON_NULL);
+    assert_int_equal(raw_json_kind_of(slice_text("{}")), RAW_JSON_OBJECT);
+    assert_int_equal(raw_json_kind_of(slice_text("[]")), RAW_JSON_ARRAY);
+    assert_int_equal(raw_json_kind_of(slice_text("\"\"")), RAW_JSON_STRING);
+    assert_int_equal(raw_json_kind_of(slice_text("-1")), RAW_JSON_NUMBER);
+    assert_int_equal(raw_json_kind_of(slice_text("7")), RAW_JSON_NUMBER);
+    assert_int_equal(raw_json_kind_of(slice_text("true")), RAW_JSON_TRUE);
+    assert_int_equal(raw_json_kind_of(slice_text("false")), RAW_JSON_FALSE);
+    assert_int_equal(raw_json_kind_of(slice_text("null")), RAW_JSON_NULL);
 }
 
 static void assert_slice(struct slice slice, const char *expected)
@@ -187,28 +187,28 @@ static void test_members(void **state)
     struct slice value;
 
     (void)state;
-    assert_true(json_next_member(&rest, &name, &value));
+    assert_true(raw_json_next_member(&rest, &name, &value));
     assert_slice(name, "\"a\"");
     assert_slice(value, "1");
-    assert_true(json_next_member(&rest, &name, &value));
+    assert_true(raw_json_next_member(&rest, &name, &value));
     assert_slice(name, "\"b\"");
     assert_slice(value, "[ 2, {\"c\" :\"}\"} ]");
     struct slice items = value;
-    assert_true(json_next_item(&items, &value));
+    assert_true(raw_json_next_item(&items, &value));
     assert_slice(value, "2");
-    assert_true(json_next_item(&items, &value));
+    assert_true(raw_json_next_item(&items, &value));
     assert_slice(value, "{\"c\" :\"}\"}");
-    assert_false(json_next_item(&items, &value));
-    assert_true(json_next_member(&rest, &name, &value));
+    assert_false(raw_json_next_item(&items, &value));
+    assert_true(raw_json_next_member(&rest, &name, &value));
     assert_slice(name, "\"\\\"\"");
     assert_slice(value, "true");
-    assert_false(json_next_member(&rest, &name, &value));
+    assert_false(raw_json_next_member(&rest, &name, &value));
     rest = slice_text("{ }");
-    assert_false(json_next_member(&rest, &name, &value));
+    assert_false(raw_json_next_member(&rest, &name, &value));
     rest = slice_text("[]");
-    assert_false(json_next_item(&rest, &value));
-    assert_slice(json_trim(slice_text(" \n1\t ")), "1");
-    assert_int_equal(json_trim(slice_text(" \n ")).size, 0);
+    assert_false(raw_json_next_item(&rest, &value));
+    assert_slice(raw_json_trim(slice_text(" \n1\t ")), "1");
+    assert_int_equal(raw_json_trim(slice_text(" \n ")).size, 0);
 }
 
 static void test_compact(void **state)
@@ -217,7 +217,7 @@ static void test_compact(void **state)
         " { \"a b\" : [ 1.50 , -0 ,\t\"\\\" x\" ] , \"a b\" :\r\n 12345678901234567890 } ";
 
     (void)state;
-    size_t size = json_compact(slice_from(text, sizeof(text) - 1), text);
+    size_t size = raw_json_compact(slice_from(text, sizeof(text) - 1), text);
     assert_slice(slice_from(text, size),
                  "{\"a b\":[1.50,-0,\"\\\" x\"],\"a b\":12345678901234567890}");
 }
@@ -228,7 +228,7 @@ static void assert_decodes(const char *text, const char *expected)
 
     assert_true(strlen(text) <= sizeof(out));
     memcpy(out, text, strlen(text));
-    int64_t size = json_decode_string(slice_from(out, strlen(text)), out);
+    int64_t size = raw_json_decode_string(slice_from(out, strlen(text)), out);
     assert_int_equal(size, strlen(expected));
     assert_memory_equal(out, expected, (size_t)size);
 }
@@ -245,21 +245,21 @@ static void test_strings(void **state)
                    "A\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80x");
     assert_decodes("\"\\ud800\\udc00\\udbff\\udfff\"", "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf");
     assert_decodes("\"\xc3\xa4\"", "\xc3\xa4");
-    assert_int_equal(json_decode_string(slice_text("\"\\u0000\""), out), 1);
+    assert_int_equal(raw_json_decode_string(slice_text("\"\\u0000\""), out), 1);
     assert_int_equal(out[0], 0);
-    assert_int_equal(json_decode_string(slice_text("\"\\ud800\""), out), -1);
-    assert_int_equal(json_decode_string(slice_text("\"\\udc00\""), out), -1);
-    assert_int_equal(json_decode_string(slice_text("\"\\ud800x\\udc00\""), out), -1);
-    assert_int_equal(json_decode_string(slice_text("\"\\ud800\\ud800\""), out), -1);
-    assert_int_equal(json_decode_string(slice_text("\"\\ud800\\ue000\""), out), -1);
-    assert_int_equal(json_decode_string(slice_text("\"\\ud800\\n12345\""), out), -1);
+    assert_int_equal(raw_json_decode_string(slice_text("\"\\ud800\""), out), -1);
+    assert_int_equal(raw_json_decode_string(slice_text("\"\\udc00\""), out), -1);
+    assert_int_equal(raw_json_decode_string(slice_text("\"\\ud800x\\udc00\""), out), -1);
+    assert_int_equal(raw_json_decode_string(slice_text("\"\\ud800\\ud800\""), out), -1);
+    assert_int_equal(raw_json_decode_string(slice_text("\"\\ud800\\ue000\""), out), -1);
+    assert_int_equal(raw_json_decode_string(slice_text("\"\\ud800\\n12345\""), out), -1);
 }
 
 static void assert_integer(const char *text, int64_t expected)
 {
     int64_t number = 0;
 
-    assert_true(json_decode_integer(slice_text(text), &number));
+    assert_true(raw_json_decode_integer(slice_text(text), &number));
     assert_true(number == expected);
 }
 
@@ -274,11 +274,11 @@ static void test_integers(void **state)
     assert_integer("-1", -1);
     assert_integer("9223372036854775807", INT64_MAX);
     assert_integer("-9223372036854775808", INT64_MIN);
-    assert_false(json_decode_integer(slice_text("9223372036854775808"), &number));
-    assert_false(json_decode_integer(slice_text("-9223372036854775809"), &number));
-    assert_false(json_decode_integer(slice_text("18446744073709551616"), &number));
-    assert_false(json_decode_integer(slice_text("1.0"), &number));
-    assert_false(json_decode_integer(slice_text("1e3"), &number));
+    assert_false(raw_json_decode_integer(slice_text("9223372036854775808"), &number));
+    assert_false(raw_json_decode_integer(slice_text("-9223372036854775809"), &number));
+    assert_false(raw_json_decode_integer(slice_text("18446744073709551616"), &number));
+    assert_false(raw_json_decode_integer(slice_text("1.0"), &number));
+    assert_false(raw_json_decode_integer(slice_text("1e3"), &number));
     assert_int_equal(number, 7);
 }
 

@@ -1,4 +1,4 @@
-#include "admin/json.h"
+#include "admin/raw_json.h"
 
 #include "base/codepoint.h"
 
@@ -8,9 +8,9 @@ struct checker {
     size_t size;
     size_t at;
     uint32_t depth;
-    uint64_t is_array[JSON_DEPTH_MAX / 64]; /* one bit a level; else an object */
+    uint64_t is_array[RAW_JSON_DEPTH_MAX / 64]; /* one bit a level; else an object */
 };
-static_assert(JSON_DEPTH_MAX % 64 == 0, "whole words of bits");
+static_assert(RAW_JSON_DEPTH_MAX % 64 == 0, "whole words of bits");
 
 static bool is_space(uint8_t byte)
 {
@@ -156,7 +156,7 @@ static bool enter(struct checker *checker)
     uint32_t level = checker->depth;
     uint64_t bit = UINT64_C(1) << level % 64;
 
-    if (level == JSON_DEPTH_MAX) {
+    if (level == RAW_JSON_DEPTH_MAX) {
         return false;
     }
     if (checker->data[checker->at] == '[') {
@@ -237,7 +237,7 @@ static bool check_ends(struct checker *checker)
     return true;
 }
 
-bool json_check(struct slice text, size_t *bad_at)
+bool raw_json_check(struct slice text, size_t *bad_at)
 {
     struct checker checker = {.data = text.data, .size = text.size};
     bool is_open;
@@ -307,7 +307,7 @@ static size_t value_size(struct slice text)
     return at;
 }
 
-struct slice json_trim(struct slice text)
+struct slice raw_json_trim(struct slice text)
 {
     skip_spaces(&text);
     while (text.size > 0 && is_space(text.data[text.size - 1])) {
@@ -316,23 +316,23 @@ struct slice json_trim(struct slice text)
     return text;
 }
 
-enum json_kind json_kind_of(struct slice value)
+enum raw_json_kind raw_json_kind_of(struct slice value)
 {
     switch (value.data[0]) {
     case '{':
-        return JSON_OBJECT;
+        return RAW_JSON_OBJECT;
     case '[':
-        return JSON_ARRAY;
+        return RAW_JSON_ARRAY;
     case '"':
-        return JSON_STRING;
+        return RAW_JSON_STRING;
     case 't':
-        return JSON_TRUE;
+        return RAW_JSON_TRUE;
     case 'f':
-        return JSON_FALSE;
+        return RAW_JSON_FALSE;
     case 'n':
-        return JSON_NULL;
+        return RAW_JSON_NULL;
     default:
-        return JSON_NUMBER;
+        return RAW_JSON_NUMBER;
     }
 }
 
@@ -358,7 +358,7 @@ static bool find_next(struct slice *rest)
     return rest->data[0] != '}' && rest->data[0] != ']'; /* empty */
 }
 
-bool json_next_member(struct slice *rest, struct slice *name, struct slice *value)
+bool raw_json_next_member(struct slice *rest, struct slice *name, struct slice *value)
 {
     if (!find_next(rest)) {
         return false;
@@ -371,7 +371,7 @@ bool json_next_member(struct slice *rest, struct slice *name, struct slice *valu
     return true;
 }
 
-bool json_next_item(struct slice *rest, struct slice *value)
+bool raw_json_next_item(struct slice *rest, struct slice *value)
 {
     if (!find_next(rest)) {
         return false;
@@ -380,7 +380,7 @@ bool json_next_item(struct slice *rest, struct slice *value)
     return true;
 }
 
-size_t json_compact(struct slice value, uint8_t *out)
+size_t raw_json_compact(struct slice value, uint8_t *out)
 {
     size_t written = 0;
 
@@ -458,7 +458,7 @@ static uint32_t decode_escape(struct slice text, size_t *taken)
                                           : UINT32_MAX;
 }
 
-int64_t json_decode_string(struct slice value, uint8_t *out)
+int64_t raw_json_decode_string(struct slice value, uint8_t *out)
 {
     struct slice text = slice_from(value.data + 1, value.size - 2);
     size_t written = 0;
@@ -479,7 +479,7 @@ int64_t json_decode_string(struct slice value, uint8_t *out)
     return (int64_t)written;
 }
 
-bool json_decode_integer(struct slice value, int64_t *number)
+bool raw_json_decode_integer(struct slice value, int64_t *number)
 {
     bool is_negative = value.data[0] == '-';
     int64_t sum = 0; /* negative: there is one more of these */
