@@ -27,22 +27,28 @@ static void pause_turn(void)
     (void)nanosleep(&turn, NULL);
 }
 
-/* A port that nobody has at this moment. */
-static uint16_t free_port(void)
+/* Ports that nobody has at this moment, none of them twice; 0: there is none. */
+static void free_ports(uint16_t *ports, size_t count)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    uint16_t port = 0;
+    int fds[2];
 
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-        getsockname(fd, (struct sockaddr *)&address, &size) == 0) {
-        port = ntohs(address.sin_port);
+    ASSERT(count <= sizeof(fds) / sizeof(fds[0]));
+    for (size_t i = 0; i < count; i++) {
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t size = sizeof(address);
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ports[i] = 0;
+        if (fds[i] >= 0 && bind(fds[i], (struct sockaddr *)&address, sizeof(address)) == 0 &&
+            getsockname(fds[i], (struct sockaddr *)&address, &size) == 0) {
+            ports[i] = ntohs(address.sin_port);
+        }
     }
-    if (fd >= 0) {
-        (void)close(fd);
+    for (size_t i = 0; i < count; i++) {
+        if (fds[i] >= 0) {
+            (void)close(fds[i]);
+        }
     }
-    return port;
 }
 
 /* Next to this program if it is there, else by PATH. */
@@ -182,9 +188,11 @@ int spawn_start(struct spawn *spawn, const struct bench_options *options, uint32
     struct arguments arguments = {0};
     char path[128];
     const char *temporary = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): before any thread
-    uint16_t port = free_port();
+    uint16_t ports[2];
+
+    free_ports(ports, 2);
     const struct sockaddr_in admin = {.sin_family = AF_INET,
-                                      .sin_port = htons(free_port()),
+                                      .sin_port = htons(ports[1]),
                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
     *spawn = (struct spawn){.shards = shards};
@@ -202,8 +210,8 @@ int spawn_start(struct spawn *spawn, const struct bench_options *options, uint32
         return -1;
     }
     find_program(spawn, options->limpet_path);
-    (void)snprintf(spawn->url, sizeof(spawn->url), "wss://127.0.0.1:%u/", (unsigned)port);
-    add_server_words(&arguments, spawn, options, port);
+    (void)snprintf(spawn->url, sizeof(spawn->url), "wss://127.0.0.1:%u/", (unsigned)ports[0]);
+    add_server_words(&arguments, spawn, options, ports[0]);
     log_path(spawn, path, sizeof(path));
     int log_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_TRUNC, 0600);
     spawn->pid = log_fd < 0 ? -1 : fork();

@@ -190,7 +190,7 @@ size_t arena_trim(struct arena *arena)
         return 0;
     }
     arena->dirty = false;
-    for (uint32_t order = order_for(2 * PAGE_SIZE); order < arena->orders; order++) {
+    for (uint32_t order = order_for((size_t)2 * PAGE_SIZE); order < arena->orders; order++) {
         uint32_t left = order_size(order) < TRIM_MIN ? SMALL_MAX : UINT32_MAX;
         for (uint32_t block = arena->free_head[order]; block != NONE && left > 0; left--) {
             given_back += trim_block(arena, block, order);

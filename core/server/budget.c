@@ -1,5 +1,6 @@
 #include "server/budget.h"
 
+#include "base/log.h"
 #include "base/tally.h"
 #include "base/wheel.h"
 #include "server/fanout.h"
@@ -36,6 +37,41 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+/* No process may have a higher limit; the most that there is when it cannot be read. */
+static rlim_t nr_open(void)
+{
+    FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+    unsigned long value = 0;
+
+    if (file) {
+        if (fscanf(file, "%lu", &value) != 1) {
+            value = 0;
+        }
+        (void)fclose(file);
+    }
+    return value > 0 ? value : RLIM_INFINITY;
+}
+
+/*
+ * A hard limit above fs.nr_open, which was lowered after it was given: the kernel then refuses to
+ * raise the soft one, too, until the hard one comes down.
+ */
+static bool lower_to_nr_open(struct rlimit *limit)
+{
+    const rlim_t most = nr_open();
+    const struct rlimit lowered = {.rlim_cur = most, .rlim_max = most};
+
+    if (limit->rlim_max <= most || limit->rlim_cur >= most ||
+        setrlimit(RLIMIT_NOFILE, &lowered) != 0) {
+        return false;
+    }
+    LOG(LOG_WARN, "RLIMIT_NOFILE is above fs.nr_open and is lowered to it",
+        log_number("nr_open", (int64_t)most),
+        log_text("fix", "sysctl -w fs.nr_open=<LimitNOFILE>, before the server starts"));
+    *limit = lowered;
+    return true;
+}
+
 /* Raises the soft limit to the hard one, up to what tables may use; the kernel checks the soft one.
  */
 static uint32_t raise_descriptors(void)
@@ -50,6 +86,10 @@ static uint32_t raise_descriptors(void)
         struct rlimit raised = {.rlim_cur = wanted, .rlim_max = limit.rlim_max};
         if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
             limit = raised;
+        } else if (!lower_to_nr_open(&limit)) {
+            LOG(LOG_WARN, "RLIMIT_NOFILE cannot be raised",
+                log_number("soft", (int64_t)limit.rlim_cur),
+                log_text("error", strerrordesc_np(errno)));
         }
     }
     return limit.rlim_cur < SOCKETS_PER_SHARD_MAX ? (uint32_t)limit.rlim_cur

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "server/shard.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -18,6 +19,34 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* What getrlimit tells of descriptors, and the bound that setrlimit has then; 0: the machine's. */
+static struct {
+    struct rlimit limit;
+    rlim_t hard_max;
+} pretended;
+
+int getrlimit(__rlimit_resource_t resource, struct rlimit *limit)
+{
+    if (pretended.hard_max == 0 || resource != RLIMIT_NOFILE) {
+        return prlimit(0, resource, NULL, limit);
+    }
+    *limit = pretended.limit;
+    return 0;
+}
+
+int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
+{
+    if (pretended.hard_max == 0 || resource != RLIMIT_NOFILE) {
+        return prlimit(0, resource, limit, NULL);
+    }
+    if (limit->rlim_max > pretended.hard_max) {
+        errno = EPERM;
+        return -1;
+    }
+    pretended.limit = *limit;
+    return 0;
+}
 
 static struct options options;
 static struct budget budget;
@@ -41,6 +70,7 @@ static int stop(void **state)
 {
     (void)state;
     options_free(&options);
+    memset(&pretended, 0, sizeof(pretended));
     return 0;
 }
 
@@ -212,6 +242,59 @@ static void less_than_256_descriptors_are_too_few(void **state)
     assert_int_equal(make(), -1);
 }
 
+/* S36: service managers have given 2^30 and no limit at all. Nothing grows with it. */
+static void a_huge_limit_makes_nothing_huge(void **state)
+{
+    const rlim_t huge[] = {1073741816, RLIM_INFINITY - 1, RLIM_INFINITY};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(huge) / sizeof(huge[0]); i++) {
+        pretended.limit = (struct rlimit){.rlim_cur = huge[i], .rlim_max = huge[i]};
+        pretended.hard_max = RLIM_INFINITY;
+        options.limits.connections_max = 0;
+        assert_int_equal(make(), 0);
+        assert_int_equal(budget.sockets_max, 1 << 20);
+        assert_in_range(budget.nodes_max, 1, 1 << 24);
+        assert_in_range(budget.connections_max, 1, 2 << 20);
+        assert_true(pretended.limit.rlim_cur == huge[i]);
+
+        options.limits.connections_max = 1000;
+        assert_int_equal(make(), 0);
+        assert_int_equal(budget.sockets_max, 500 + 6 * 23 + options.limits.handshakes_max + 64);
+
+        pretended.limit.rlim_cur = 1024;
+        options.limits.connections_max = 0;
+        assert_int_equal(make(), 0);
+        assert_int_equal(budget.sockets_max, 1 << 20);
+        assert_int_equal(pretended.limit.rlim_cur, 1 << 20); /* not more than tables may use */
+    }
+}
+
+/* S36: fs.nr_open was lowered below a hard limit that was given before. The kernel refuses every
+ * change that leaves the hard limit where it is. */
+static void a_hard_limit_above_nr_open_is_lowered_to_it(void **state)
+{
+    unsigned long nr_open = 0;
+    FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+
+    (void)state;
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu", &nr_open), 1);
+    assert_int_equal(fclose(file), 0);
+    pretended.limit = (struct rlimit){.rlim_cur = 1024, .rlim_max = nr_open + 1};
+    pretended.hard_max = nr_open;
+    assert_int_equal(make(), 0);
+    assert_int_equal(pretended.limit.rlim_cur, nr_open);
+    assert_int_equal(pretended.limit.rlim_max, nr_open);
+    assert_int_equal(budget.sockets_max, nr_open < 1 << 20 ? nr_open : 1 << 20);
+
+    /* Refused for another reason: with what there is, it goes on. */
+    pretended.limit = (struct rlimit){.rlim_cur = 1024, .rlim_max = 4096};
+    pretended.hard_max = 1;
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.sockets_max, 1024);
+}
+
 /* --- the table -------------------------------------------------------------------------------- */
 
 static void the_table_adds_up(void **state)
@@ -255,6 +338,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(shards_are_one_a_core_or_as_many_as_wanted, start, stop),
+        cmocka_unit_test_setup_teardown(a_huge_limit_makes_nothing_huge, start, stop),
+        cmocka_unit_test_setup_teardown(a_hard_limit_above_nr_open_is_lowered_to_it, start, stop),
         cmocka_unit_test_setup_teardown(pools_follow_from_the_sockets, start, stop),
         cmocka_unit_test_setup_teardown(explicit_counts_are_taken, start, stop),
         cmocka_unit_test_setup_teardown(the_arena_is_a_power_of_two, start, stop),
