@@ -9,7 +9,8 @@
 
 #include "broker/broker.h"
 
-#define REDIS_NODES_MAX 16
+#define REDIS_NODES_MAX       64
+#define REDIS_PREFIX_SIZE_MAX 64
 
 enum redis_topology {
     REDIS_SINGLE,
@@ -18,7 +19,6 @@ enum redis_topology {
 };
 
 enum redis_forward {
-    REDIS_FORWARD_NONE,
     REDIS_FORWARD_STREAM,
     REDIS_FORWARD_CHANNEL,
 };
@@ -36,6 +36,7 @@ struct redis_options {
     const char *tls_key_file;
     const char *prefix; /* "limpet:" */
     bool one_pattern;   /* PSUBSCRIBE <prefix>* instead of a subscription for each channel */
+    bool forwards;
     enum redis_forward forward;
     const char *forward_name;    /* key of the stream, or channel */
     uint32_t forward_length_max; /* of the stream */
@@ -47,6 +48,7 @@ struct redis_options {
     const char *host_id;       /* of this process, unique: names its canary */
 };
 
-/* Starts to connect. NULL with a message for options that can never work. */
+/* Starts to connect. options live as long as the broker. NULL with a message for options that can
+ * never work. */
 MUST_CHECK struct broker *redis_open(const struct redis_options *options, uint64_t now_ms,
                                      char *message, size_t message_size);

@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "broker/redis.h"
 #include "session/namespace.h"
 
 #include <stdio.h>
@@ -34,6 +35,7 @@ struct option_token_key {
 
 enum broker_choice {
     BROKER_KIND_MEMORY,
+    BROKER_KIND_REDIS,
 };
 
 /* What becomes of publications while the broker is away. */
@@ -160,6 +162,27 @@ struct options {
         uint32_t members_max;          /* 1,000,000 present, over all channels */
         uint32_t idempotency_keys_max; /* 100,000 */
     } memory;
+
+    struct {
+        enum redis_topology topology; /* single */
+        struct option_names nodes;    /* 127.0.0.1:6379; sentinels, or some of a cluster's */
+        char *master_name;            /* of sentinels: "mymaster" */
+        char *user;                   /* ACL; NULL: the default user */
+        char *password_file;          /* NULL: no password */
+        bool tls;                     /* false */
+        char *tls_ca_file;            /* NULL: the system's */
+        char *tls_certificate_file;   /* NULL: none */
+        char *tls_key_file;
+        char *prefix;                  /* "limpet:" */
+        bool one_pattern;              /* false: a subscription for each channel */
+        enum redis_forward forward;    /* stream */
+        char *forward_name;            /* "limpet:inbound" */
+        uint32_t forward_length_max;   /* 100,000 of the stream */
+        uint32_t requests_max;         /* 4,096 in flight */
+        uint32_t timeout_ms;           /* 5 s */
+        uint32_t presence_expiry_s;    /* 60 s */
+        uint32_t subscribes_per_s_max; /* 20,000 */
+    } redis;
 
     struct option_namespace namespace_texts[NAMESPACES_MAX];
     struct namespaces namespaces; /* what the texts mean; its count is theirs too */

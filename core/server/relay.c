@@ -1,4 +1,3 @@
-#include "broker/memory.h"
 #include "io/ring.h"
 #include "server/relay_state.h"
 
@@ -29,28 +28,6 @@ static int open_ring(struct relay *relay, char *message, size_t message_size)
 
     relay->ring = ring_open(&options, &error, message, message_size);
     return relay->ring ? 0 : -1;
-}
-
-static int open_broker(struct relay *relay, char *message, size_t message_size)
-{
-    const struct options *options = relay->server->options;
-
-    switch (options->broker.kind) {
-    case BROKER_KIND_MEMORY: {
-        const struct memory_options memory = {
-            .channels_max = options->memory.channels_max,
-            .history_bytes_max = options->memory.history_bytes_max,
-            .members_max = options->memory.members_max,
-            .idempotency_keys_max = options->memory.idempotency_keys_max,
-        };
-        relay->broker = memory_open(&memory, clock_ms(relay));
-        if (!relay->broker) {
-            (void)snprintf(message, message_size, "no memory for the broker");
-        }
-        break;
-    }
-    }
-    return relay->broker ? 0 : -1;
 }
 
 static int open_parts(struct relay *relay)
@@ -107,7 +84,7 @@ struct relay *relay_open(const struct server *server, char *message, size_t mess
         return NULL;
     }
     if (open_ring(relay, message, message_size) != 0 ||
-        open_broker(relay, message, message_size) != 0) {
+        relay_open_broker(relay, clock_ms(relay), message, message_size) != 0) {
         relay_close(relay);
         return NULL;
     }
@@ -122,9 +99,7 @@ void relay_close(struct relay *relay)
         return;
     }
     ASSERT(!relay->backlog.first);
-    if (relay->broker) {
-        relay->broker->kind->close(relay->broker);
-    }
+    relay_close_broker(relay);
     if (relay->ring) {
         ring_close(relay->ring);
     }

@@ -2,6 +2,7 @@
  * relay_state.h - what the relay is made of. Only for relay*.c.
  *
  *   relay.c           its life: open, turn, stop
+ *   relay_broker.c    the broker that the options name
  *   relay_requests.c  what shards and the API want: posted to its mailbox, taken and given to the
  *                     broker
  *   relay_events.c    what the broker says: deliveries to shards, refusals, answers
@@ -45,6 +46,9 @@ struct relay {
     struct bell bell;
     struct ring *ring; /* to wake shards with */
     struct broker *broker;
+    struct redis_options redis; /* the Redis broker's; its texts are the server's options' */
+    char *redis_password;
+    char host_id[32];
     struct pool pending; /* struct relay_origin, by ticket */
     struct followers followers;
     struct backlog backlog;
@@ -60,6 +64,13 @@ struct relay {
     bool stopping;
     bool work_left; /* a bounded step of the last turn did not finish */
 };
+
+/* --- relay_broker.c --- */
+
+/* Opens the broker that the options name. Returns 0, or -1 with a message. */
+MUST_CHECK int relay_open_broker(struct relay *relay, uint64_t now_ms, char *message,
+                                 size_t message_size);
+void relay_close_broker(struct relay *relay); /* no-op when there is none */
 
 /* --- relay_requests.c --- */
 
