@@ -14,8 +14,8 @@ static void event_free(struct redis_event *event)
 {
     if (event) {
         freeReplyObject(event->reply);
-        free((void *)(uintptr_t)event->event.publications);
-        free((void *)(uintptr_t)event->event.members);
+        free(event->publications);
+        free(event->members);
         free(event);
     }
 }

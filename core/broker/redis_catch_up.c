@@ -267,8 +267,7 @@ static void deliver_entry(struct redis *redis, struct redis_follow *follow,
     *copy = (redisReply){.type = REDIS_REPLY_STRING, .str = bytes, .len = size};
     struct redis_message message = {
         .offset = entry->offset, .payload = to[1], .user = to[2], .conn_id = to[3]};
-    const char said = entry->is_binary ? 'b' : 't';
-    message.mark = entry->is_unmarked ? '\0' : said;
+    message.mark = redis_mark_of(entry);
     memcpy(message.epoch, epoch, sizeof(message.epoch));
     redis->health.caught_up++;
     deliver_in_order(redis, follow, to[0], &message, copy);

@@ -128,8 +128,7 @@ enum broker_outcome redis_publish(struct broker *broker, uint64_t ticket,
     if (!request) {
         return outcome;
     }
-    const char said = publication->is_binary ? 'b' : 't';
-    const char mark = publication->is_unmarked ? '\0' : said;
+    const char mark = redis_mark_of(publication);
     if (publication->history.size > 0 || publication->idempotency_key.size > 0) {
         write_script(redis, request, publication, mark);
     } else {

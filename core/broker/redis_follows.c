@@ -41,8 +41,8 @@ static struct redis_follow *make(struct redis *redis, struct slice name, bool is
     if (!follow) {
         return NULL;
     }
-    memcpy(follow->bytes, name.data, name.size);
-    follow->name = slice_from(follow->bytes, name.size);
+    memcpy(follow + 1, name.data, name.size);
+    follow->name = slice_from(follow + 1, name.size);
     follow->is_pattern = is_pattern;
     follow->node = REDIS_NO_NODE;
     if (!tsearch(follow, &redis->follow_tree, compare)) {
@@ -363,9 +363,19 @@ static bool is_unsolicited(const struct redis_node *node, const redisReply *repl
            (!node->order_first || !node->order_first->is_end);
 }
 
+/* A status of its own without any subscription. */
+static bool is_pong(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STATUS ||
+           (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+            is_word(reply->element[0], "pong"));
+}
+
 static void take(struct redis *redis, struct redis_node *node, redisReply *reply)
 {
-    if (reply->type == REDIS_REPLY_ERROR) {
+    if (is_pong(reply)) {
+        node->pinged_ms = 0;
+    } else if (reply->type == REDIS_REPLY_ERROR) {
         redis_complain(redis, "redis refused a subscription", reply->str);
         if (strncmp(reply->str, "MOVED", 5) == 0) {
             redis_scout_hurry(redis);
@@ -373,8 +383,6 @@ static void take(struct redis *redis, struct redis_node *node, redisReply *reply
         if (node->order_first) {
             take_confirmation(redis, node, reply);
         }
-    } else if (reply->type == REDIS_REPLY_STATUS) {
-        node->pinged_ms = 0; /* PONG, without any subscription */
     } else if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2) {
         redis->health.malformed++;
     } else if (is_word(reply->element[0], "message") || is_word(reply->element[0], "smessage")) {
@@ -383,8 +391,6 @@ static void take(struct redis *redis, struct redis_node *node, redisReply *reply
     } else if (is_word(reply->element[0], "pmessage")) {
         take_message(redis, reply, true);
         return;
-    } else if (is_word(reply->element[0], "pong")) {
-        node->pinged_ms = 0;
     } else if (is_unsolicited(node, reply)) {
         const struct slice channel = channel_of(redis, text_of(reply->element[1]));
         struct redis_follow *follow = channel.data ? find(redis, channel, false) : NULL;

@@ -46,7 +46,7 @@ static void expect(struct cursor *cursor, const char *text)
 
 static bool is_next(const struct cursor *cursor, char byte)
 {
-    return cursor->rest.size > 0 && cursor->rest.data[0] == byte;
+    return cursor->rest.size > 0 && cursor->rest.data[0] == (uint8_t)byte;
 }
 
 static uint64_t take_number(struct cursor *cursor)
@@ -129,6 +129,14 @@ size_t redis_header_write(char out[REDIS_HEADER_SIZE_MAX], const struct redis_me
     ASSERT(size > 0);
     ASSERT(size < REDIS_HEADER_SIZE_MAX);
     return (size_t)size;
+}
+
+char redis_mark_of(const struct broker_publication *publication)
+{
+    if (publication->is_unmarked) {
+        return '\0';
+    }
+    return publication->is_binary ? 'b' : 't';
 }
 
 /* --- numbers, patterns, slots ----------------------------------------------------------------- */

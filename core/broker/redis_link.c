@@ -211,6 +211,10 @@ static void resolve(struct redis_link *link, uint64_t now_ms)
     for (const struct addrinfo *each = list; each; each = each->ai_next) {
         count++;
     }
+    if (count == 0) {
+        redis_link_end(link, "its name has no address", now_ms);
+        return;
+    }
     /* Another of the host's addresses after each failure. */
     for (uint32_t skip = link->failures % count; skip > 0; skip--) {
         list = list->ai_next;

@@ -54,7 +54,7 @@ static struct redis_member *make(struct slice channel, const struct broker_membe
 {
     const size_t size = channel.size + from->conn_id.size + from->user.size;
     struct redis_member *member = calloc(1, sizeof(*member) + size);
-    uint8_t *to = member ? member->bytes : NULL;
+    uint8_t *to = member ? (uint8_t *)(member + 1) : NULL;
 
     if (!member) {
         return NULL;

@@ -117,6 +117,7 @@ static bool read_entries(const redisReply *reply, struct redis_event *at,
         calloc(entries->elements > 0 ? entries->elements : 1, sizeof(*publications));
     uint32_t count = 0;
 
+    at->publications = publications;
     at->event.publications = publications;
     for (size_t i = 0; publications && i < entries->elements; i++) {
         struct broker_publication *to = &publications[count];
@@ -159,35 +160,46 @@ static void answer_history(struct redis *redis, const struct redis_request *requ
     }
 }
 
+/* {connection, user, ...} as members, to be freed; NULL: another shape, or no memory. */
+static struct broker_member *read_members(const redisReply *reply, uint32_t *count)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements % 2 != 0) {
+        return NULL;
+    }
+    struct broker_member *members = calloc(reply->elements / 2 + 1, sizeof(*members));
+    for (size_t i = 0; members && i < reply->elements; i += 2) {
+        const redisReply *conn_id = reply->element[i];
+        const redisReply *user = reply->element[i + 1];
+        if (conn_id->type != REDIS_REPLY_STRING || user->type != REDIS_REPLY_STRING) {
+            free(members);
+            return NULL;
+        }
+        members[i / 2] = (struct broker_member){.conn_id = slice_from(conn_id->str, conn_id->len),
+                                                .user = slice_from(user->str, user->len)};
+    }
+    *count = (uint32_t)(reply->elements / 2);
+    return members;
+}
+
 static void answer_presence(struct redis *redis, const struct redis_request *request,
                             enum broker_outcome outcome, redisReply *reply)
 {
     struct broker_event event = {
         .kind = BROKER_PRESENCE, .ticket = request->ticket, .outcome = outcome};
-    struct broker_member *members = NULL;
+    struct broker_member *members =
+        outcome == BROKER_DONE ? read_members(reply, &event.member_count) : NULL;
 
-    if (outcome == BROKER_DONE && reply->type == REDIS_REPLY_ARRAY && reply->elements % 2 == 0) {
-        event.member_count = (uint32_t)(reply->elements / 2);
-        members = calloc(event.member_count + 1, sizeof(*members));
-    }
-    for (uint32_t i = 0; members && i < event.member_count; i++) {
-        const redisReply *conn_id = reply->element[2 * (size_t)i];
-        const redisReply *user = reply->element[2 * (size_t)i + 1];
-        if (conn_id->type != REDIS_REPLY_STRING || user->type != REDIS_REPLY_STRING) {
-            free(members);
-            members = NULL;
-            break;
-        }
-        members[i] = (struct broker_member){.conn_id = slice_from(conn_id->str, conn_id->len),
-                                            .user = slice_from(user->str, user->len)};
-    }
     if (outcome == BROKER_DONE && !members) {
         redis->health.malformed++;
         event.outcome = BROKER_REFUSED;
-        event.member_count = 0;
     }
     event.members = members;
-    redis_event_add(redis, &event, reply);
+    struct redis_event *added = redis_event_add(redis, &event, reply);
+    if (added) {
+        added->members = members;
+    } else {
+        free(members);
+    }
 }
 
 /* Tells whoever asked; takes the reply, which is NULL when there is none. */

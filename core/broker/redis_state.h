@@ -25,7 +25,9 @@
 struct redis_event {
     struct redis_event *next;
     struct broker_event event;
-    redisReply *reply; /* whose bytes the event lends; NULL: none */
+    redisReply *reply;                       /* whose bytes the event lends; NULL: none */
+    struct broker_publication *publications; /* the event's, to be freed with it */
+    struct broker_member *members;
     char epoch[BROKER_EPOCH_SIZE_MAX + 1];
 };
 
@@ -97,7 +99,6 @@ struct redis_follow {
     struct redis_held *held_last;
     uint32_t held_count;
     struct slice name; /* behind this struct */
-    uint8_t bytes[];
 };
 
 /* A subscribe or unsubscribe on its way. */
@@ -128,7 +129,6 @@ struct redis_member {
     struct slice channel; /* behind this struct */
     struct slice conn_id;
     struct slice user;
-    uint8_t bytes[];
 };
 
 struct redis {

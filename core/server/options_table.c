@@ -214,7 +214,7 @@ static const struct option_row rows[] = {
            "Requests that Redis has not answered"),
     MILLISECONDS("redis.timeout", redis.timeout_ms, "5s", 100, MINUTE_MS, OPTION_ANY,
                  "To connect, and until an answer comes"),
-    SECONDS("redis.presence_expiry", redis.presence_expiry_s, "60s", 10, 3600, OPTION_ANY,
+    SECONDS("redis.presence_expiry", redis.presence_expiry_s, "1m", 10, 3600, OPTION_ANY,
             "Until those present at a host that died are gone"),
     NUMBER("redis.subscribes_per_s_max", redis.subscribes_per_s_max, "20000", 100, 10000000,
            OPTION_ANY, "Pace of subscriptions, after a reconnect too"),

@@ -51,7 +51,8 @@ class Order(unittest.TestCase):
 
     def test_a_small_mailbox_of_shards_slows_down_and_loses_nothing(self):
         server = self.server("--plain.publish-channel", "a", "--limits.mailbox-size", "64KB",
-                             "--limits.message-size-max", "16KB", "--broker.mailbox-size", "16MB", shards=4)
+                             "--limits.message-size-max", "16KB", "--broker.mailbox-size", "16MB",
+                             "--limits.queue-bytes-max", "8MB", shards=4)  # readers that are read one after the other
         readers = [server.websocket() for _ in range(8)]
         writer = server.websocket(token=server.token(channels=[]))
         for i in range(200):
