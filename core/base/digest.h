@@ -1,6 +1,6 @@
 /*
- * digest.h - SHA-1 for the accept key of RFC 6455 and the names of scripts in Redis (nothing else may
- * use it), base64, and SipHash.
+ * digest.h - SHA-1 for the accept key of RFC 6455 and the names of scripts in Redis (nothing else
+ * may use it), base64, and SipHash.
  */
 #pragma once
 
