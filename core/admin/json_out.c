@@ -35,9 +35,9 @@ static char *extend(struct json_out *out, size_t size)
 
 void json_out_raw(struct json_out *out, struct slice raw)
 {
-    char *place = extend(out, raw.size);
+    char *place = raw.size > 0 ? extend(out, raw.size) : NULL;
 
-    if (place && raw.size > 0) {
+    if (place) {
         memcpy(place, raw.data, raw.size);
     }
 }

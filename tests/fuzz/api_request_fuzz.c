@@ -30,6 +30,17 @@ static bool is_forgiven(const json_error_t *error)
            strstr(error->text, "\\u");
 }
 
+/* Jansson goes deeper. */
+static bool may_be_deep(const uint8_t *data, size_t size)
+{
+    size_t brackets = 0;
+
+    for (size_t i = 0; i < size; i++) {
+        brackets += data[i] == '[' || data[i] == '{' ? 1 : 0;
+    }
+    return brackets > RAW_JSON_DEPTH_MAX;
+}
+
 /* The same texts, the same values, the same order. */
 static void check_strings(struct slice value, const json_t *theirs)
 {
@@ -52,8 +63,8 @@ static void check_text(const uint8_t *data, size_t size)
 
     require(is_good || bad_at <= size);
     if (!is_good) {
-        /* Theirs has no depth as small as ours. */
-        require(!theirs || bad_at < size);
+        /* Theirs takes a zero byte after a number. */
+        require(!theirs || may_be_deep(data, size) || memchr(data, 0, size));
         json_decref(theirs);
         return;
     }
