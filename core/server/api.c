@@ -243,6 +243,18 @@ static void make_id(struct api *api)
     }
 }
 
+/* 127.0.0.0/8, ::1 */
+static bool is_loopback(const struct sockaddr_in6 *address)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    static const uint8_t one[16] = {[15] = 1};
+    uint8_t key[16];
+
+    address_key(address, key);
+    return memcmp(key, one, sizeof(one)) == 0 ||
+           (memcmp(key, mapped, sizeof(mapped)) == 0 && key[12] == 127);
+}
+
 static bool open_port(struct api *api, char *message, size_t message_size)
 {
     const struct api_sources *sources = &api->sources;
@@ -251,6 +263,11 @@ static bool open_port(struct api *api, char *message, size_t message_size)
     if (address_parse(slice_text(sources->options->admin.listen), &address) != 0) {
         (void)snprintf(message, message_size, "admin.listen is no address");
         return false;
+    }
+    if (sources->keys && !is_loopback(&address)) {
+        LOG(LOG_WARN, "the HTTP API is not on loopback: its keys go over the wire as they are",
+            log_text("admin_listen", sources->options->admin.listen),
+            log_text("fix", "set admin.listen to a loopback address, behind something with TLS"));
     }
     const struct admin_options options = {
         .address = &address,

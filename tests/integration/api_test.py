@@ -312,6 +312,19 @@ admin:
                 self.assertEqual(ran.returncode, 1)
                 self.assertIn(part, ran.stderr)
 
+    def test_who_listens_to_all_is_warned(self):
+        alone = ("unshare", "--map-root-user", "--net")  # a network of its own: nobody can reach it
+        if subprocess.run([*alone, "true"], capture_output=True, timeout=PATIENCE, check=False).returncode != 0:
+            self.skipTest("no network namespaces here")
+        first = self.server()
+        path = os.path.join(first.state, "api-key")
+        for listen, key_file, is_warned in (("0.0.0.0:0", path, True), ("[::]:0", path, True),
+                                            ("0.0.0.0:0", None, False), ("127.0.0.2:0", path, False),
+                                            ("[::1]:0", path, False)):
+            prefix = () if listen.startswith(("127.", "[::1]")) else alone
+            server = self.server("--admin.listen", listen, options=self.options(first.state, key_file), prefix=prefix)
+            self.assertEqual("not on loopback" in server.log_text(), is_warned)
+
     def test_the_query(self):
         for flag, expected in (("false", 401), ("true", 200)):
             server = self.server("--admin.api-key-in-query", flag)
