@@ -3,7 +3,6 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,17 +134,6 @@ uint16_t listener_port(int fd)
         return 0;
     }
     return ntohs(address.sin6_port); /* in the same place for both families */
-}
-
-uint32_t listener_drops(int fd)
-{
-    uint32_t figures[SK_MEMINFO_VARS] = {0};
-    socklen_t size = sizeof(figures);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &size) != 0) {
-        return 0;
-    }
-    return figures[SK_MEMINFO_DROPS];
 }
 
 /* The kernel cuts a longer backlog without a word, and then drops clients in a storm. */

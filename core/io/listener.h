@@ -26,9 +26,5 @@ MUST_CHECK int listener_probe(const struct listener_options *options, char *mess
 /* The port that the kernel chose (address with port 0). */
 MUST_CHECK uint16_t listener_port(int fd);
 
-/* How often the kernel has dropped a client of this socket, a repeated SYN anew: its queue was full
- * (or memory short). 0 when the kernel does not say. */
-MUST_CHECK uint32_t listener_drops(int fd);
-
 /* Logs a warning when net.core.somaxconn is below the backlog. */
 void listener_warn_of_backlog(uint32_t backlog);

@@ -160,7 +160,6 @@ const struct metric counts_metrics[] = {
     FAILED(UNRECOVERABLE, "unrecoverable"),
     COUNTER("mailbox_full_total", "Requests that the relay's mailbox had no room for.", mailbox_full),
     COUNTER("receive_no_buffer_total", "Receives that found no shared buffer and were done again.", receive_no_buffer),
-    COUNTER("listen_drops_total", "Connection attempts that the kernel dropped at the shard's full listen queue.", listen_drops),
     COUNTER("completion_overflows_total", "Times the ring's completion queue was full.", completion_overflows),
     COUNTER("ticks_total", "Turns of the shard's loop.", ticks),
     COUNTER("ring_enters_total", "System calls io_uring_enter.", ring_enters),

@@ -104,7 +104,6 @@ struct counts {
     struct counter publications_failed[BROKER_OUTCOMES]; /* their senders were told: 1013 */
     struct counter receive_no_buffer;                    /* -ENOBUFS */
     struct counter completion_overflows;
-    struct counter listen_drops; /* by the kernel, read once a second */
     struct counter ticks;
     struct counter ring_enters;
     struct counter pool_used[COUNTED_POOLS]; /* gauge: items taken */

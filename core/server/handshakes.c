@@ -1,7 +1,6 @@
 #include "server/handshakes.h"
 
 #include "io/address.h"
-#include "io/listener.h"
 #include "server/deadlines.h"
 #include "server/inbound.h"
 #include "server/opening.h"
@@ -46,19 +45,6 @@ void handshakes_accepted(struct shard *shard, const struct ring_event *event)
     ring_peer_name(shard->ring, number, conn->generation, shard->is_ipv6[event->number],
                    &opening->peer);
     deadlines_accepted(shard, number);
-}
-
-void handshakes_count_drops(struct shard *shard)
-{
-    uint64_t drops = 0;
-
-    if (shard->stopping) {
-        return; /* the listeners are closed one after the other */
-    }
-    for (uint32_t i = 0; i < shard->listener_count; i++) {
-        drops += listener_drops(shard->listeners[i]);
-    }
-    counter_set(&shard->counts.listen_drops, drops);
 }
 
 void handshakes_named(struct shard *shard, const struct ring_event *event)

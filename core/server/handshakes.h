@@ -19,9 +19,6 @@ struct shard;
 void handshakes_accepted(struct shard *shard, const struct ring_event *event);
 void handshakes_named(struct shard *shard, const struct ring_event *event);
 
-/* Counts whom the kernel dropped before they could be accepted. A system call a listener. */
-void handshakes_count_drops(struct shard *shard);
-
 /* Bytes of a connection in CONN_HANDSHAKE. */
 void handshakes_received(struct shard *shard, uint32_t number, struct slice bytes);
 

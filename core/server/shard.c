@@ -328,6 +328,10 @@ static void released(void *context, uint32_t first_number)
 /* Gives back what a crowd that has left had used. */
 static void trim(struct shard *shard)
 {
+    if (shard->now_ms < shard->trim_next_ms) {
+        return;
+    }
+    shard->trim_next_ms = shard->now_ms + TRIM_INTERVAL_MS;
     pool_trim(&shard->conns, released, shard);
     for (uint32_t class = 0; class < TLS_CLASSES; class ++) {
         pool_trim(&shard->tls[class], NULL, NULL);
@@ -487,11 +491,7 @@ bool shard_tick(struct shard *shard)
     rearm_accepts(shard);
     conn_reap(shard);
     measure(shard);
-    if (shard->now_ms >= shard->trim_next_ms) {
-        shard->trim_next_ms = shard->now_ms + TRIM_INTERVAL_MS;
-        trim(shard);
-        handshakes_count_drops(shard);
-    }
+    trim(shard);
     histogram_add(&shard->counts.tick_time, ring_clock_ns(shard->ring) - start_ns,
                   TICK_TIME_BASE_NS);
     if (has_stopped(shard)) {

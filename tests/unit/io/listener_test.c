@@ -214,33 +214,6 @@ static void test_a_low_port_needs_a_capability(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static void test_drops_at_a_full_queue_are_told(void **state)
-{
-    struct listener_options options = options_of("127.0.0.1:0");
-    int clients[64];
-    size_t count = 0;
-
-    (void)state;
-    options.backlog = 2;
-    int fd = open_listener(&options);
-    struct sockaddr_in6 target = options.address;
-    target.sin6_port = htons(listener_port(fd));
-    assert_int_equal(listener_drops(fd), 0);
-    while (count < sizeof(clients) / sizeof(clients[0]) && listener_drops(fd) == 0) {
-        int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        assert_true(client >= 0);
-        (void)connect(client, (const struct sockaddr *)&target, address_size(&target));
-        clients[count++] = client;
-    }
-    assert_true(listener_drops(fd) > 0);
-    assert_true(count > options.backlog);
-    while (count > 0) {
-        close(clients[--count]);
-    }
-    assert_int_equal(listener_drops(-1), 0);
-    close(fd);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,7 +221,6 @@ int main(void)
         cmocka_unit_test(test_accepted_sockets_inherit_the_options),
         cmocka_unit_test(test_options_of_0_leave_the_kernels),
         cmocka_unit_test(test_listeners_of_several_shards_share_a_port),
-        cmocka_unit_test(test_drops_at_a_full_queue_are_told),
         cmocka_unit_test(test_a_bare_port_takes_both_families),
         cmocka_unit_test(test_a_port_in_use_is_named_with_its_fix),
         cmocka_unit_test(test_an_address_of_no_interface),
