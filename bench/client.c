@@ -10,7 +10,7 @@
 
 #define FRAME_OVERHEAD                                                                             \
     (2 * TLS_OVERHEAD_MAX + 5 + WS_HEADER_SIZE_MAX) /* and a KeyUpdate before it */
-#define MESSAGE_SIZE_MAX (64u << 20)
+#define RECEIVE_SIZE_MAX (64u << 20)                /* of a message */
 
 uint64_t client_clock(void)
 {
@@ -30,45 +30,52 @@ static void copy(uint8_t *to, struct slice from)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* Seals size bytes that stand at tls_headroom behind the output's end. False: the keys are used up.
+static bool is_plain(const struct place *at)
+{
+    return at->all->target->is_plain;
+}
+
+static size_t headroom(const struct place *at)
+{
+    return is_plain(at) ? 0 : tls_headroom(at->state);
+}
+
+/* Seals size bytes that stand at the headroom behind the output's end. False: the keys are used up.
  */
 static bool seal_output(const struct place *at, struct work *work, size_t size)
 {
-    size_t sealed = tls_seal(at->state, work->output + work->output_size, size);
+    size_t sealed =
+        is_plain(at) ? size : tls_seal(at->state, work->output + work->output_size, size);
 
     work->output_size += (uint32_t)sealed;
     return sealed > 0;
 }
 
-/* A KeyUpdate that the server asked for goes first. */
-static bool room_for_frame(const struct place *at, struct work *work, size_t payload_size)
+static bool has_room(const struct work *work, size_t payload_size)
 {
-    if (sizeof(work->output) - work->output_size < payload_size + FRAME_OVERHEAD) {
-        return false;
-    }
-    if (tls_update_due(at->state)) {
-        work->output_size += (uint32_t)tls_seal_update(at->state, work->output + work->output_size);
-    }
-    return true;
+    return sizeof(work->output) - work->output_size >= payload_size + FRAME_OVERHEAD;
 }
 
-static bool queue_control(const struct place *at, enum ws_opcode opcode, struct slice payload)
+static bool queue_frame(const struct place *at, enum ws_opcode opcode, struct slice payload)
 {
     uint8_t header[WS_HEADER_SIZE_MAX];
-    uint8_t masked[WS_CONTROL_SIZE_MAX];
     uint8_t mask[4];
     struct work *work = place_work_need(at);
 
-    if (!work || !room_for_frame(at, work, payload.size)) {
+    if (!work || !has_room(work, payload.size)) {
         return false;
     }
-    ASSERT(payload.size <= sizeof(masked));
-    copy(masked, payload);
+    if (!is_plain(at) && tls_update_due(at->state)) { /* the server asked for it: it goes first */
+        work->output_size += (uint32_t)tls_seal_update(at->state, work->output + work->output_size);
+    }
     random_bytes(mask, sizeof(mask));
-    size_t header_size = ws_write_masked_header(opcode, masked, payload.size, mask, header);
-    uint8_t *out = work->output + work->output_size + tls_headroom(at->state);
+    /* Masked in place, where it is sealed: the header's size depends on the payload's alone. */
+    uint8_t *out = work->output + work->output_size + headroom(at);
+    size_t header_size = payload.size <= WS_CONTROL_SIZE_MAX ? 6 : 8;
+    copy(out + header_size, payload);
+    size_t written = ws_write_masked_header(opcode, out + header_size, payload.size, mask, header);
+    ASSERT(written == header_size);
     memcpy(out, header, header_size);
-    memcpy(out + header_size, masked, payload.size);
     return seal_output(at, work, header_size + payload.size);
 }
 
@@ -81,7 +88,7 @@ static void queue_request(const struct place *at, struct work *work)
         .header_count = all->header_count,
         .token = tokens_at(all->tokens, work->index),
     };
-    size_t before = work->output_size + tls_headroom(at->state);
+    size_t before = work->output_size + headroom(at);
     size_t room = sizeof(work->output) - before - TLS_OVERHEAD_MAX;
     size_t size = request_write(&request, work->key, work->output + before,
                                 room < TLS_DATA_SIZE_MAX ? room : TLS_DATA_SIZE_MAX);
@@ -95,15 +102,19 @@ static void queue_request(const struct place *at, struct work *work)
 
 static void begin_upgrade(const struct place *at, struct work *work)
 {
+    work->secured_ns = client_clock();
+    at->client->stage = CLIENT_UPGRADE;
+    queue_request(at, work);
+}
+
+static void take_keys(const struct place *at, const struct work *work)
+{
     struct tls_keys keys;
 
     client_handshake_keys(at->all->tls, work->handshake, &keys);
     tls_state_init(at->state, &keys);
     secret_wipe(&keys, sizeof(keys));
     place_drop_handshake(at);
-    work->secured_ns = client_clock();
-    at->client->stage = CLIENT_UPGRADE;
-    queue_request(at, work);
 }
 
 /* Returns the bytes of data taken. */
@@ -127,6 +138,7 @@ static size_t feed_handshake(const struct place *at, struct work *work, const ui
     } while (status == HANDSHAKE_MORE && result.consumed > 0 && used < size);
 
     if (status == HANDSHAKE_DONE) {
+        take_keys(at, work);
         begin_upgrade(at, work);
     } else if (status == HANDSHAKE_FAILED) {
         at->all->tls_error = result.alert_received ? result.alert : result.error;
@@ -141,6 +153,10 @@ static void handle_connected(const struct place *at)
 
     ASSERT(work);
     work->connected_ns = client_clock();
+    if (is_plain(at)) {
+        begin_upgrade(at, work);
+        return;
+    }
     at->client->stage = CLIENT_TLS;
     work->handshake = client_handshake_start(at->all->tls);
     if (work->handshake == NONE) {
@@ -155,7 +171,7 @@ static void handle_connected(const struct place *at)
 static void answer_control(const struct place *at, enum ws_opcode opcode, struct slice payload)
 {
     if (opcode == WS_PING) {
-        bool queued = queue_control(at, WS_PONG, payload);
+        bool queued = queue_frame(at, WS_PONG, payload);
         struct load_counts *counts = &at->all->counts;
         counter_add(queued ? &counts->pings_answered : &counts->pongs_missed, 1);
     } else if (opcode == WS_CLOSE) {
@@ -165,8 +181,8 @@ static void answer_control(const struct place *at, enum ws_opcode opcode, struct
             return;
         }
         at->all->close_codes[code]++;
-        (void)queue_control(at, WS_CLOSE,
-                            payload.size >= 2 ? slice_from(payload.data, 2) : slice_from("", 0));
+        (void)queue_frame(at, WS_CLOSE,
+                          payload.size >= 2 ? slice_from(payload.data, 2) : slice_from("", 0));
         place_end(at, OUTCOME_LOST_CLOSED);
     }
 }
@@ -192,9 +208,55 @@ static void take_control(const struct place *at, const struct ws_piece *piece)
     }
 }
 
+static void deliver(const struct place *at, struct slice head)
+{
+    struct clients *all = at->all;
+    uint32_t index = at->group->first + at->number;
+
+    if (deliveries_take(&all->deliveries, index, head, client_clock()) && all->ready) {
+        ASSERT(all->ready_count < all->ready_max); /* one message under way each */
+        all->ready[(all->ready_head + all->ready_count++) % all->ready_max] = index;
+    }
+}
+
+/* A message in several pieces: its beginning is kept, the rest is not looked at. */
+static void take_message_piece(const struct place *at, const struct ws_piece *piece)
+{
+    struct work *work = place_work_need(at);
+
+    if (!work) {
+        place_end(at, OUTCOME_OWN_MEMORY);
+        return;
+    }
+    work->head_size = piece->is_first ? 0 : work->head_size;
+    size_t room = sizeof(work->head) - work->head_size;
+    size_t size = piece->payload.size < room ? piece->payload.size : room;
+    copy(work->head + work->head_size, slice_from(piece->payload.data, size));
+    work->head_size += (uint32_t)size;
+    at->client->message_open = !piece->is_last;
+    if (piece->is_last) {
+        deliver(at, slice_from(work->head, work->head_size));
+    }
+}
+
+static void take_message(const struct place *at, const struct ws_piece *piece)
+{
+    if (piece->is_last) {
+        counter_add(&at->all->counts.messages, 1);
+    }
+    if (!at->all->deliveries.audience) {
+        return;
+    }
+    if (piece->is_first && piece->is_last) {
+        deliver(at, piece->payload);
+    } else {
+        take_message_piece(at, piece);
+    }
+}
+
 static void take_frames(const struct place *at, uint8_t *data, size_t size)
 {
-    const struct ws_limits limits = {.role = WS_CLIENT, .message_size_max = MESSAGE_SIZE_MAX};
+    const struct ws_limits limits = {.role = WS_CLIENT, .message_size_max = RECEIVE_SIZE_MAX};
     struct ws_piece piece;
 
     for (size_t used = 0; used < size && at->client->stage == CLIENT_OPEN; used += piece.consumed) {
@@ -209,8 +271,8 @@ static void take_frames(const struct place *at, uint8_t *data, size_t size)
         }
         if (piece.opcode >= WS_CLOSE) {
             take_control(at, &piece);
-        } else if (piece.is_last) {
-            counter_add(&at->all->counts.messages, 1);
+        } else {
+            take_message(at, &piece);
         }
     }
 }
@@ -266,11 +328,24 @@ static void take_answer(const struct place *at, const uint8_t *data, size_t size
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
+static void take_data(const struct place *at, uint8_t *data, size_t size)
+{
+    if (at->client->stage == CLIENT_UPGRADE) {
+        take_answer(at, data, size);
+    } else {
+        take_frames(at, data, size);
+    }
+}
+
 /* Returns the bytes of data taken; an incomplete record stays. */
 static size_t take_records(const struct place *at, uint8_t *data, size_t size)
 {
     size_t used = 0;
 
+    if (is_plain(at)) {
+        take_data(at, data, size);
+        return size;
+    }
     while (used < size &&
            (at->client->stage == CLIENT_UPGRADE || at->client->stage == CLIENT_OPEN)) {
         struct tls_record record;
@@ -284,12 +359,7 @@ static size_t take_records(const struct place *at, uint8_t *data, size_t size)
             place_end(at, at->client->stage == CLIENT_OPEN ? OUTCOME_LOST_PROTOCOL
                                                            : OUTCOME_UPGRADE_BAD);
         } else if (record.data.size > 0) {
-            uint8_t *plain = data + (record.data.data - data); /* in place */
-            if (at->client->stage == CLIENT_UPGRADE) {
-                take_answer(at, plain, record.data.size);
-            } else {
-                take_frames(at, plain, record.data.size);
-            }
+            take_data(at, data + (record.data.data - data), record.data.size); /* in place */
         }
         used += record.consumed;
     }
@@ -430,6 +500,27 @@ bool client_start(struct clients *clients, uint32_t group, uint32_t index,
     return true;
 }
 
+bool client_can_send(struct clients *clients, uint32_t group, uint32_t number, uint32_t size)
+{
+    struct place at = place_at(clients, group, number);
+    const struct work *work = place_work(&at);
+
+    ASSERT(size <= MESSAGE_SIZE_MAX);
+    return at.client->stage == CLIENT_OPEN &&
+           (work ? has_room(work, size) : place_has_spare_work(clients));
+}
+
+bool client_send(struct clients *clients, uint32_t group, uint32_t number, struct slice payload)
+{
+    struct place at = place_at(clients, group, number);
+    bool is_queued = queue_frame(&at, WS_TEXT, payload);
+
+    counter_add(&clients->counts.sent, is_queued ? 1 : 0);
+    place_settle(&at);
+    at.group->has_queued = true;
+    return is_queued;
+}
+
 void client_expire(struct clients *clients, uint64_t now_ns)
 {
     static const enum outcome outcomes[CLIENT_OPEN] = {
@@ -468,7 +559,7 @@ bool client_leave(struct clients *clients, uint32_t group, uint32_t number)
         return false;
     }
     if (at.client->stage == CLIENT_OPEN) {
-        (void)queue_control(&at, WS_CLOSE, slice_from(normal, sizeof(normal)));
+        (void)queue_frame(&at, WS_CLOSE, slice_from(normal, sizeof(normal)));
     }
     place_begin_closing(&at);
     place_settle(&at);

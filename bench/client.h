@@ -8,8 +8,9 @@
 #pragma once
 
 #include "base/pool.h"
-#include "bench/histogram.h"
+#include "bench/deliveries.h"
 #include "bench/outcome.h"
+#include "bench/stamp.h"
 #include "bench/target.h"
 #include "io/ring.h"
 #include "tls/client.h"
@@ -31,7 +32,8 @@ struct client {
     uint8_t stage;      /* enum client_stage */
     uint8_t operations; /* in flight on the ring */
     uint8_t poll_cancelled;
-    uint8_t control_open; /* the work holds the beginning of a control frame */
+    uint8_t control_open : 1; /* the work holds the beginning of a control frame */
+    uint8_t message_open : 1; /* the same of a message */
 };
 static_assert(sizeof(struct client) == 24, "one per connection");
 
@@ -56,6 +58,8 @@ struct work {
     char key[REQUEST_KEY_SIZE];
     uint8_t control[WS_CONTROL_SIZE_MAX + 3];
     uint32_t control_size;
+    uint8_t head[STAMP_SIZE]; /* of a message that comes in pieces */
+    uint32_t head_size;
     uint8_t output[WORK_OUTPUT_SIZE];
     uint8_t text[WORK_TEXT_SIZE];
     uint8_t input[WORK_INPUT_SIZE];
@@ -66,6 +70,7 @@ struct group {
     struct ring *ring;
     struct client *clients;
     uint8_t *states; /* TLS states of state_size each */
+    uint32_t first;  /* index of its first client among all */
     uint32_t client_count;
     uint32_t started;
     bool has_queued; /* operations may wait for ring_wait to submit them */
@@ -99,6 +104,11 @@ struct clients {
     struct histogram latency[LATENCY_STEPS];
     uint32_t http_statuses[HTTP_STATUS_MAX + 1];
     uint32_t close_codes[CLOSE_CODE_MAX + 1];
+    struct deliveries deliveries; /* without an audience messages are only counted */
+    uint32_t *ready;              /* echo: clients whose message came back; NULL: not wanted */
+    uint32_t ready_head;          /* a ring of ready_max */
+    uint32_t ready_count;
+    uint32_t ready_max;
     int tls_error; /* the library's number or alert of the last failed handshake */
 };
 
@@ -110,6 +120,13 @@ MUST_CHECK bool client_start(struct clients *clients, uint32_t group, uint32_t i
                              const struct sockaddr_in6 *source);
 void client_handle(struct clients *clients, uint32_t group, const struct ring_event *event,
                    uint8_t *buffer);
+
+/* Whether the client is open and has room for a message of size bytes, MESSAGE_SIZE_MAX at most. */
+MUST_CHECK bool client_can_send(struct clients *clients, uint32_t group, uint32_t number,
+                                uint32_t size);
+
+/* Sends it. False when the connection's keys are used up. */
+bool client_send(struct clients *clients, uint32_t group, uint32_t number, struct slice payload);
 
 /* Gives up what was started more than timeout_ns ago and is not open. */
 void client_expire(struct clients *clients, uint64_t now_ns);

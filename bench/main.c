@@ -3,6 +3,7 @@
  */
 #include "bench/idle.h"
 #include "bench/text.h"
+#include "bench/traffic.h"
 
 #include <stdio.h>
 #include <sysexits.h>
@@ -13,31 +14,41 @@ static const char usage[] =
     "Load tool for WebSocket servers over TLS.\n"
     "\n"
     "  idle      open many connections, keep them, and report what one costs\n"
+    "  fanout    publish to many subscribers, and report what a delivery costs and how long it takes\n"
+    "  echo      every connection sends, the server sends back\n"
     "\n"
     "limpet-bench SCENARIO --help tells its options; limpet-bench --version the version.\n";
 
+static int run_scenario(enum bench_scenario scenario, int argc, char **argv)
+{
+    static char name[64]; /* in messages and in --help */
+    struct bench_options options;
+
+    (void)snprintf(name, sizeof(name), "limpet-bench %s", bench_scenario_name(scenario));
+    argv[0] = name;
+    bench_options_read(&options, scenario, argc, argv);
+    return scenario == SCENARIO_IDLE ? idle_run(&options) : traffic_run(&options);
+}
+
 int main(int argc, char **argv)
 {
-    const char *scenario = argc > 1 ? argv[1] : "";
+    const char *word = argc > 1 ? argv[1] : "";
 
-    if (strcmp(scenario, "idle") == 0) {
-        static char name[] = "limpet-bench idle"; /* in messages and in --help */
-        struct bench_options options;
-        argv[1] = name;
-        bench_options_read(&options, argc - 1, argv + 1);
-        return idle_run(&options);
+    for (enum bench_scenario scenario = SCENARIO_IDLE; scenario <= SCENARIO_ECHO; scenario++) {
+        if (strcmp(word, bench_scenario_name(scenario)) == 0) {
+            return run_scenario(scenario, argc - 1, argv + 1);
+        }
     }
-    if (strcmp(scenario, "--help") == 0 || strcmp(scenario, "-h") == 0 ||
-        strcmp(scenario, "help") == 0) {
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
         text_print(stdout, "%s", usage);
         return 0;
     }
-    if (strcmp(scenario, "--version") == 0) {
+    if (strcmp(word, "--version") == 0) {
         text_print(stdout, "limpet-bench %s\n", LIMPET_VERSION);
         return 0;
     }
-    if (*scenario != '\0') {
-        text_print(stderr, "limpet-bench: there is no scenario '%s'\n\n", scenario);
+    if (*word != '\0') {
+        text_print(stderr, "limpet-bench: there is no scenario '%s'\n\n", word);
     }
     text_print(stderr, "%s", usage);
     return EX_USAGE;

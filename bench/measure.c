@@ -58,14 +58,22 @@ static double pings_sent(const struct measure *measure)
     return pings;
 }
 
-void measure_take(const struct measure *measure, struct reading *reading, uint64_t open,
+void measure_mark(const struct measure *measure, struct reading *reading, uint64_t open,
                   uint64_t pings_answered)
 {
-    *reading = (struct reading){.open = open, .pings_answered = pings_answered};
-    reading->pings = pings_sent(measure);
+    *reading = (struct reading){.open = open, .pings_answered = pings_answered, .pings = NAN};
     reading->time_ns = client_clock();
     reading->cpu_ns = process_cpu_ns(&measure->process);
     reading->own_cpu_ns = own_cpu_ns();
+}
+
+void measure_take(const struct measure *measure, struct reading *reading, uint64_t open,
+                  uint64_t pings_answered)
+{
+    double pings = pings_sent(measure); /* first: what it costs is none of what follows */
+
+    measure_mark(measure, reading, open, pings_answered);
+    reading->pings = pings;
 }
 
 /* --- this machine ----------------------------------------------------------------------------- */
@@ -264,5 +272,39 @@ void measure_cpu(const struct measure *measure, struct result *result)
         }
         result->cpu_us_per_connection_raw = used_us / (double)result->opened;
         result->cpu_us_per_connection = (used_us - other_us) / (double)result->opened;
+    }
+}
+
+void measure_traffic(const struct measure *measure, struct result *result)
+{
+    const struct reading *held = &measure->ramp_end;
+    const struct reading *start = &measure->traffic_start;
+    const struct reading *end = &measure->traffic_end;
+    struct traffic *traffic = &result->traffic;
+    double held_ns = (double)(measure->hold_end.time_ns - held->time_ns);
+    double window_ns = (double)(end->time_ns - start->time_ns);
+    double used_ns = (double)(end->cpu_ns - start->cpu_ns);
+    double deliveries = (double)traffic->deliveries;
+
+    traffic->pings_answered = end->pings_answered - start->pings_answered;
+    traffic->cpu_us_per_delivery = NAN;
+    traffic->cpu_us_per_delivery_net = NAN;
+    traffic->cpu_held_share = NAN;
+    traffic->cpu_share = NAN;
+    traffic->own_cpu_us_per_delivery = NAN;
+    if (traffic->deliveries == 0 || window_ns <= 0) {
+        return;
+    }
+    traffic->own_cpu_us_per_delivery =
+        (double)(end->own_cpu_ns - start->own_cpu_ns) / 1e3 / deliveries;
+    if (measure->process.count == 0) {
+        return;
+    }
+    traffic->cpu_us_per_delivery = used_ns / 1e3 / deliveries;
+    traffic->cpu_share = used_ns / window_ns;
+    if (held_ns > 0) {
+        traffic->cpu_held_share = (double)(measure->hold_end.cpu_ns - held->cpu_ns) / held_ns;
+        traffic->cpu_us_per_delivery_net =
+            (used_ns - traffic->cpu_held_share * window_ns) / 1e3 / deliveries;
     }
 }

@@ -31,6 +31,8 @@ struct measure {
     struct reading idle_end; /* = start of the ramp */
     struct reading ramp_end;
     struct reading hold_end;
+    struct reading traffic_start;
+    struct reading traffic_end;
 };
 
 /* Once, before the first connection: finds out what can be read. */
@@ -38,6 +40,10 @@ void measure_open(struct measure *measure, const struct bench_options *options, 
                   const struct sockaddr_in6 *admin);
 
 void measure_take(const struct measure *measure, struct reading *reading, uint64_t open,
+                  uint64_t pings_answered);
+
+/* The same without asking the server for anything. */
+void measure_mark(const struct measure *measure, struct reading *reading, uint64_t open,
                   uint64_t pings_answered);
 
 /* Memory before the first connection. */
@@ -51,3 +57,6 @@ void measure_left(const struct measure *measure, struct result *result);
 
 /* CPU figures from the readings. Pure. */
 void measure_cpu(const struct measure *measure, struct result *result);
+
+/* The same of messages; result->traffic has its counts. Pure. */
+void measure_traffic(const struct measure *measure, struct result *result);

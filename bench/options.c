@@ -1,11 +1,9 @@
 #include "bench/options.h"
 
+#include "bench/options_messages.h"
 #include "io/listener.h"
 
-#include <argp.h>
-#include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 
 /* argp's messages are not made for threads; here is one only. */
 // NOLINTBEGIN(concurrency-mt-unsafe)
@@ -38,20 +36,23 @@ enum option_key {
 static const struct argp_option argp_options[] = {
     {NULL, 0, NULL, 0, "The server", 1},
     {"spawn", KEY_SPAWN, NULL, 0, "Start `limpet serve` on free ports, and stop it at the end", 1},
-    {"url", KEY_URL, "URL", 0, "wss://HOST[:PORT][/PATH]: any WebSocket server that runs", 1},
+    {"url", KEY_URL, "URL", 0,
+     "wss://HOST[:PORT][/PATH] (or ws://): any WebSocket server that runs", 1},
     {"header", KEY_HEADER, "'NAME: VALUE'", 0,
      "Add a header to the upgrade request (again for more)", 1},
     {"token", KEY_TOKEN, "TOKEN", 0, "Send it as `Authorization: Bearer TOKEN`", 1},
     {"tokens", KEY_TOKENS, "FILE", 0, "Tokens, one a line, taken in turn", 1},
-    {NULL, 0, NULL, 0, "The load", 2},
-    {"connections", KEY_CONNECTIONS, "N", 0, "How many to open (default 10000)", 2},
+    {NULL, 0, NULL, 0, "The connections", 2},
+    {"connections", KEY_CONNECTIONS, "N", 0, "How many to open (default 10000, with messages 1000)",
+     2},
     {"rate", KEY_RATE, "N", 0, "New connections per second (default 0: as fast as they complete)",
      2},
     {"in-flight", KEY_IN_FLIGHT, "N", 0, "Handshakes at once (default 256)", 2},
     {"threads", KEY_THREADS, "N", 0, "Client threads (default 1)", 2},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
      "Give up a connection that is not open by then (default 20)", 2},
-    {"hold", KEY_HOLD, "SECONDS", 0, "Keep all of them open, answering pings (default 30)", 2},
+    {"hold", KEY_HOLD, "SECONDS", 0,
+     "Keep all of them open, answering pings (default 30, before messages 2)", 2},
     {"tls", KEY_TLS, "1.3|1.2", 0, "The only version offered (default 1.3)", 2},
     {"suite", KEY_SUITE, "NAME", 0, "aes128 (default), aes256 or chacha20: the only suite offered",
      2},
@@ -72,7 +73,8 @@ static const struct argp_option argp_options[] = {
      "The server's own cgroup (v2): its memory.stat gives the kernel memory instead of /proc/slabinfo",
      4},
     {"reference", KEY_REFERENCE, "N", 0,
-     "Bare TCP connections to measure first, for comparison (default 10000; 0: none)", 4},
+     "Bare TCP connections to measure first, for comparison (default 10000, with messages 0: none)",
+     4},
     {NULL, 0, NULL, 0, "The report", 5},
     {"json", KEY_JSON, "FILE", 0, "Write the figures as one JSON object (- for standard output)",
      5},
@@ -81,29 +83,56 @@ static const struct argp_option argp_options[] = {
     {0},
 };
 
-static const char doc[] =
-    "Opens idle wss:// connections with real handshakes, keeps them, and reports what one costs: time, "
-    "server CPU, user and kernel memory.\v"
-    "Examples:\n"
-    "  limpet-bench idle --spawn -n 100000 --html report.html\n"
-    "  limpet-bench idle -u wss://127.0.0.1:8443/ -t \"$TOKEN\" -n 20000 -r 2000\n"
-    "  limpet-bench idle --spawn -n 50000 --hold 60 -- --heartbeat.ping-interval 10s\n"
-    "\n"
-    "The certificate is not verified. Kernel memory is read from /proc/slabinfo, which needs root. "
-    "Exit status: 0 when every connection was opened and stayed open, 1 when not, 64 for a wrong "
-    "command line, 69 when this machine or the server cannot do it.";
+#define DOC_END                                                                                       \
+    "\n"                                                                                              \
+    "The certificate is not verified. Exit status: 0 when all went as asked for, 1 when not, 64 for " \
+    "a wrong command line, 69 when this machine or the server cannot do it."
 
-static uint32_t number(struct argp_state *state, const char *name, const char *text, uint32_t min,
-                       uint32_t max)
+static const struct {
+    const char *name;
+    const char *doc;
+} scenarios[] = {
+    [SCENARIO_IDLE] =
+        {"idle",
+         "Opens idle wss:// connections with real handshakes, keeps them, and reports what one "
+         "costs: time, server CPU, user and kernel memory.\v"
+         "Examples:\n"
+         "  limpet-bench idle --spawn -n 100000 --html report.html\n"
+         "  limpet-bench idle -u wss://127.0.0.1:8443/ -t \"$TOKEN\" -n 20000 -r 2000\n"
+         "  limpet-bench idle --spawn -n 50000 --hold 60 -- --heartbeat.ping-interval 10s\n"
+         "\n"
+         "Kernel memory is read from /proc/slabinfo, which needs root.\n" DOC_END},
+    [SCENARIO_FANOUT] =
+        {"fanout",
+         "Publishes messages to subscribed wss:// connections, and reports what a delivery costs, "
+         "how long it takes, and whether all came, once and in order.\v"
+         "Examples:\n"
+         "  limpet-bench fanout --spawn -n 15000 --messages 200 --html report.html\n"
+         "  limpet-bench fanout --spawn -n 1000 --channels 1000 --message-rate 1000 --via redis\n"
+         "  limpet-bench fanout -u wss://127.0.0.1:8443/ -t \"$TOKEN\" -n 5000 --channel news\n"
+         "\n"
+         "Options of the spawned server that a way of publishing needs (broker, API key) follow "
+         "after --.\n" DOC_END},
+    [SCENARIO_ECHO] =
+        {"echo",
+         "Every connection sends messages, which the server sends back, and reports what one costs "
+         "and how long it takes. Flat out each has one message under way.\v"
+         "Examples:\n"
+         "  limpet-bench echo --spawn -n 1000 --messages 100000\n"
+         "  limpet-bench echo --spawn -n 10000 --message-rate 20000 --duration 30 --messages 0\n" DOC_END},
+};
+
+static const char *const vias[] = {
+    [VIA_CLIENT] = "client", [VIA_REDIS] = "redis", [VIA_HTTP] = "http"};
+
+const char *bench_scenario_name(enum bench_scenario scenario)
 {
-    char *end;
+    return scenarios[scenario].name;
+}
 
-    errno = 0;
-    unsigned long value = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value < min || value > max) {
-        argp_error(state, "--%s: %s is not a number from %u to %u", name, text, min, max);
-    }
-    return (uint32_t)value;
+const char *bench_via_name(enum bench_via via)
+{
+    return vias[via];
 }
 
 static void read_suite(struct argp_state *state, struct bench_options *options, const char *text)
@@ -162,31 +191,31 @@ static error_t parse_number(int key, const char *text, struct argp_state *state,
 {
     switch (key) {
     case KEY_CONNECTIONS:
-        options->connections = number(state, "connections", text, 1, 10000000);
+        options->connections = option_number(state, "connections", text, 1, 10000000);
         return 0;
     case KEY_RATE:
-        options->rate = number(state, "rate", text, 0, 1000000);
+        options->rate = option_number(state, "rate", text, 0, 1000000);
         return 0;
     case KEY_IN_FLIGHT:
-        options->in_flight_max = number(state, "in-flight", text, 1, 65536);
+        options->in_flight_max = option_number(state, "in-flight", text, 1, 65536);
         return 0;
     case KEY_THREADS:
-        options->threads = number(state, "threads", text, 1, 64);
+        options->threads = option_number(state, "threads", text, 1, 64);
         return 0;
     case KEY_TIMEOUT:
-        options->timeout_ms = 1000 * number(state, "timeout", text, 1, 600);
+        options->timeout_ms = 1000 * option_number(state, "timeout", text, 1, 600);
         return 0;
     case KEY_HOLD:
-        options->hold_s = number(state, "hold", text, 0, 604800);
+        options->hold_s = option_number(state, "hold", text, 0, 604800);
         return 0;
     case KEY_SHARDS:
-        options->shards = number(state, "shards", text, 1, 1024);
+        options->shards = option_number(state, "shards", text, 1, 1024);
         return 0;
     case KEY_PID:
-        options->server_pid = (int)number(state, "server-pid", text, 1, INT_MAX);
+        options->server_pid = (int)option_number(state, "server-pid", text, 1, INT_MAX);
         return 0;
     case KEY_REFERENCE:
-        options->reference = number(state, "reference", text, 0, 100000);
+        options->reference = option_number(state, "reference", text, 0, 100000);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -241,7 +270,7 @@ static error_t parse_text(int key, const char *text, struct argp_state *state,
     }
 }
 
-static void check(struct argp_state *state, const struct bench_options *options)
+static void check(struct argp_state *state, struct bench_options *options)
 {
     if (options->spawn == (options->url != NULL)) {
         argp_error(state, "give either --spawn or --url");
@@ -256,6 +285,12 @@ static void check(struct argp_state *state, const struct bench_options *options)
     if (options->token && strpbrk(options->token, "\r\n")) {
         argp_error(state, "--token: it must stand on one line");
     }
+    if (options->in_flight_max < options->threads) {
+        options->in_flight_max = options->threads;
+    }
+    if (options->scenario != SCENARIO_IDLE) {
+        messages_options_check(state, options);
+    }
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -263,6 +298,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
     struct bench_options *options = state->input;
 
     switch (key) {
+    case ARGP_KEY_INIT:
+        if (options->scenario != SCENARIO_IDLE) {
+            state->child_inputs[0] = options;
+        }
+        return 0;
     case ARGP_KEY_ARG:
         /* "--" has been taken away by getopt; every other word is a mistake. */
         if (!state->quoted || state->next - 1 < state->quoted) {
@@ -280,27 +320,29 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-void bench_options_read(struct bench_options *options, int argc, char **argv)
+void bench_options_read(struct bench_options *options, enum bench_scenario scenario, int argc,
+                        char **argv)
 {
+    const struct argp_child messages[] = {{messages_options(scenario), 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = argp_options,
         .parser = parse,
         .args_doc = "--spawn [-- SERVER-OPTION...]\n--url URL",
-        .doc = doc,
+        .doc = scenarios[scenario].doc,
+        .children = scenario == SCENARIO_IDLE ? NULL : messages,
     };
 
-    *options = (struct bench_options){.connections = 10000,
+    *options = (struct bench_options){.scenario = scenario,
+                                      .connections = scenario == SCENARIO_IDLE ? 10000 : 1000,
                                       .in_flight_max = 256,
                                       .threads = 1,
                                       .timeout_ms = 20000,
-                                      .hold_s = 30,
+                                      .hold_s = scenario == SCENARIO_IDLE ? 30 : 2,
                                       .version = TLS_1_3,
                                       .suite = TLS_AES_128_GCM,
-                                      .reference = 10000};
+                                      .reference = scenario == SCENARIO_IDLE ? 10000 : 0};
+    messages_options_init(options);
     (void)argp_parse(&argp, argc, argv, 0, NULL, options);
-    if (options->in_flight_max < options->threads) {
-        options->in_flight_max = options->threads;
-    }
 }
 
 // NOLINTEND(concurrency-mt-unsafe)

@@ -1,5 +1,5 @@
 /*
- * options.h - the command line of `limpet-bench idle`.
+ * options.h - the command lines of the scenarios.
  */
 #pragma once
 
@@ -11,7 +11,42 @@
 #define BENCH_HEADERS_MAX 16
 #define BENCH_SOURCES_MAX 64
 
+enum bench_scenario {
+    SCENARIO_IDLE,
+    SCENARIO_FANOUT,
+    SCENARIO_ECHO,
+};
+
+enum bench_via {
+    VIA_CLIENT, /* WebSocket clients send, the server publishes */
+    VIA_REDIS,  /* PUBLISH */
+    VIA_HTTP,   /* POST /api/publish */
+};
+
+/* Of fanout and echo. */
+struct bench_messages {
+    enum bench_via via;
+    uint32_t publishers;
+    uint32_t channels;
+    uint32_t channels_each; /* of a subscriber */
+    uint32_t size;
+    uint64_t count;      /* 0: until duration_s */
+    uint32_t duration_s; /* 0: until count */
+    uint32_t rate;       /* per second, all together; 0: flat out */
+    uint32_t window;     /* flat out: messages under way; 0: as many as make 10,000 deliveries */
+    uint32_t drain_s;    /* silence that ends the wait for what is missing */
+    uint32_t arrivals;   /* new connections per second meanwhile */
+    const char *channel; /* its name, or what their names begin with */
+    const char *publish_url;   /* of VIA_CLIENT; NULL: the subscribers' */
+    const char *publish_token; /* NULL: theirs */
+    const char *redis;         /* "HOST:PORT" */
+    const char *redis_prefix;
+    const char *api; /* "HOST:PORT"; NULL: the spawned server's admin port */
+    const char *api_key;
+};
+
 struct bench_options {
+    enum bench_scenario scenario;
     const char *url;                        /* NULL with spawn */
     const char *headers[BENCH_HEADERS_MAX]; /* "Name: value" */
     uint32_t header_count;
@@ -38,10 +73,16 @@ struct bench_options {
     uint32_t reference;      /* bare TCP connections to measure first; 0: none */
     const char *json_path;
     const char *html_path;
+    struct bench_messages messages;
+    uint32_t others_max; /* connections besides: publishers and arrivals */
 };
 
+MUST_CHECK const char *bench_scenario_name(enum bench_scenario scenario);
+MUST_CHECK const char *bench_via_name(enum bench_via via);
+
 /*
- * Reads the words after "idle". Ends the program on --help, and with a message and status 64 on
- * words that make no sense. Texts are borrowed from argv.
+ * Reads the words after the scenario's name. Ends the program on --help, and with a message and
+ * status 64 on words that make no sense. Texts are borrowed from argv.
  */
-void bench_options_read(struct bench_options *options, int argc, char **argv);
+void bench_options_read(struct bench_options *options, enum bench_scenario scenario, int argc,
+                        char **argv);

@@ -49,4 +49,5 @@ struct load_counts {
     struct counter pings_answered;
     struct counter pongs_missed; /* no room to answer: our own failure */
     struct counter messages;
+    struct counter sent; /* messages of ours */
 };

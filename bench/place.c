@@ -131,7 +131,7 @@ void place_settle(const struct place *at)
         ring_poll(at->group->ring, at->number, CLIENT_GENERATION);
     }
     if (work && client->stage == CLIENT_OPEN && work->input_size == 0 && work->output_size == 0 &&
-        !client->control_open) {
+        !client->control_open && !client->message_open) {
         work_release(at);
     }
 }

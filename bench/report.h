@@ -8,12 +8,17 @@
 #include <jansson.h>
 #include <stdio.h>
 
+/* Writes all that the options ask for, and the table. 0, or -1 after saying which failed. */
+MUST_CHECK int report_write(const struct result *result);
+
 void report_text(const struct result *result, FILE *out);
 
 /*
  * The object of --json. Stable names: connections_open, connections_failed, handshakes_per_second,
  * server_cpu_us_per_connection, server_cpu_us_per_heartbeat, user_bytes_per_connection,
- * kernel_bytes_per_connection, baseline_bytes_per_connection, server_pid, seconds; null when not
+ * kernel_bytes_per_connection, baseline_bytes_per_connection, server_pid, seconds; of fanout and
+ * echo also deliveries, lost, reordered, duplicated, deliveries_per_second,
+ * server_cpu_us_per_delivery, latency_ms_p50, latency_ms_p99, latency_ms_max; null when not
  * measured. NULL when there is no memory. The caller has the reference.
  */
 MUST_CHECK json_t *report_json(const struct result *result);

@@ -100,6 +100,68 @@ static json_t *load_of(const struct result *result)
     return object;
 }
 
+static json_t *messages_of(const struct bench_options *options)
+{
+    const struct bench_messages *messages = &options->messages;
+    bool is_fanout = options->scenario == SCENARIO_FANOUT;
+    json_t *object = json_object();
+
+    set(object, "via", is_fanout ? json_string(bench_via_name(messages->via)) : json_null());
+    set(object, "channels", count(messages->channels));
+    set(object, "channels_each", count(messages->channels_each));
+    set(object, "publishers", count(is_fanout ? messages->publishers : options->connections));
+    set(object, "size", count(messages->size));
+    set(object, "messages", count(messages->count));
+    set(object, "duration_s", count(messages->duration_s));
+    set(object, "rate", count(messages->rate));
+    set(object, "window", count(messages->window));
+    set(object, "arrivals_per_second", count(messages->arrivals));
+    return object;
+}
+
+static void set_traffic(json_t *object, const struct result *result)
+{
+    static const struct {
+        const char *name;
+        double percent;
+    } points[] = {{"latency_ms_p50", 50},
+                  {"latency_ms_p90", 90},
+                  {"latency_ms_p99", 99},
+                  {"latency_ms_p99_9", 99.9},
+                  {"latency_ms_max", 100}};
+    const struct traffic *traffic = &result->traffic;
+
+    set(object, "publications", count(traffic->publications));
+    set(object, "publications_refused", count(traffic->refused));
+    set(object, "deliveries_expected", count(traffic->expected));
+    set(object, "deliveries", count(traffic->deliveries));
+    set(object, "lost", count(traffic->lost));
+    set(object, "reordered", count(traffic->reordered));
+    set(object, "duplicated", count(traffic->duplicated));
+    set(object, "foreign", count(traffic->foreign));
+    set(object, "traffic_seconds", number(traffic->seconds));
+    set(object, "deliveries_per_second", number(result_per_second(traffic, traffic->deliveries)));
+    set(object, "publications_per_second",
+        number(result_per_second(traffic, traffic->publications)));
+    set(object, "server_cpu_us_per_delivery", number(traffic->cpu_us_per_delivery));
+    set(object, "server_cpu_us_per_delivery_net", number(traffic->cpu_us_per_delivery_net));
+    set(object, "server_cpu_held_share", number(traffic->cpu_held_share));
+    set(object, "server_cpu_traffic_share", number(traffic->cpu_share));
+    set(object, "client_cpu_us_per_delivery", number(traffic->own_cpu_us_per_delivery));
+    for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+        uint64_t value = histogram_percentile(&traffic->latency, points[i].percent);
+        set(object, points[i].name, number(traffic->deliveries > 0 ? (double)value / 1e6 : NAN));
+    }
+    set(object, "latency_ms_mean",
+        number(traffic->deliveries > 0 ? histogram_mean(&traffic->latency) / 1e6 : NAN));
+    set(object, "traffic_pings_answered", count(traffic->pings_answered));
+    set(object, "pong_deadlines_missed", count(traffic->pong_deadlines_missed));
+    set(object, "arrivals_opened", count(traffic->arrivals_opened));
+    set(object, "arrivals_failed", count(traffic->arrivals_failed));
+    set(object, "arrivals_latency_ms", latency_of(&traffic->arrivals_latency));
+    set(object, "messages", messages_of(result->options));
+}
+
 static json_t *machine_of(const struct machine *machine)
 {
     json_t *object = json_object();
@@ -171,6 +233,7 @@ json_t *report_json(const struct result *result)
     if (!object) {
         return NULL;
     }
+    set(object, "scenario", json_string(bench_scenario_name(result->options->scenario)));
     set(object, "connections_open", count(result->open));
     set(object, "connections_failed", count(result_failed(result)));
     set(object, "connections_failed_here", count(result_failed_here(result)));
@@ -184,6 +247,9 @@ json_t *report_json(const struct result *result)
     set(object, "server_pid",
         result->server_pid > 0 ? json_integer(result->server_pid) : json_null());
     set(object, "server_shards", result->shards > 0 ? count(result->shards) : json_null());
+    if (result->options->scenario != SCENARIO_IDLE) {
+        set_traffic(object, result);
+    }
     set_cpu(object, result);
     set_memory(object, result);
     set_latency(object, result);

@@ -172,12 +172,76 @@ static void print_slabs(const struct result *result, FILE *out)
     }
 }
 
+static void print_delivery_latency(const struct traffic *traffic, FILE *out)
+{
+    static const double percents[] = {50, 90, 99, 99.9, 100};
+
+    text_print(out, "\n%-36s%12s%12s%12s%12s%12s\n", "Latency", "p50", "p90", "p99", "p99.9",
+               "max");
+    text_print(out, "  %-34s", "publication to delivery");
+    for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++) {
+        char text[TEXT_SIZE];
+        uint64_t value = histogram_percentile(&traffic->latency, percents[i]);
+        text_print(out, "%12s", text_time((double)value, text));
+    }
+    text_print(out, "\n");
+    if (traffic->arrivals_latency.count > 0) {
+        text_print(out, "  %-34s", "opening a connection meanwhile");
+        for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++) {
+            char text[TEXT_SIZE];
+            uint64_t value = histogram_percentile(&traffic->arrivals_latency, percents[i]);
+            text_print(out, "%12s", text_time((double)value, text));
+        }
+        text_print(out, "\n");
+    }
+}
+
+static void print_traffic(const struct result *result, FILE *out)
+{
+    const struct traffic *traffic = &result->traffic;
+    const struct bench_messages *messages = &result->options->messages;
+    char note[128];
+
+    section(out, "Messages");
+    (void)snprintf(note, sizeof(note), "of %" PRIu32 " bytes", messages->size);
+    line_count(out, "published", traffic->publications, note);
+    if (traffic->refused > 0) {
+        line_count(out, "  refused of them", traffic->refused, "");
+    }
+    (void)snprintf(note, sizeof(note), "of %" PRIu64 " expected", traffic->expected);
+    line_count(out, "delivered", traffic->deliveries, note);
+    line_count(out, "lost", traffic->lost, "");
+    line_count(out, "reordered", traffic->reordered, "");
+    line_count(out, "duplicated", traffic->duplicated, "");
+    if (traffic->foreign > 0) {
+        line_count(out, "not ours", traffic->foreign, "");
+    }
+    line_number(out, "first publication to last delivery", traffic->seconds, "s", "");
+    line_number(out, "deliveries", result_per_second(traffic, traffic->deliveries), "/s", "");
+    line_number(out, "publications", result_per_second(traffic, traffic->publications), "/s", "");
+    line_number(out, "server CPU, one delivery", traffic->cpu_us_per_delivery, "us", "");
+    line_number(out, "  less what holding them costs", traffic->cpu_us_per_delivery_net, "us", "");
+    line_number(out, "server CPU meanwhile", traffic->cpu_share * 100, "% of a CPU", "");
+    line_number(out, "  while it only held them", traffic->cpu_held_share * 100, "% of a CPU", "");
+    line_number(out, "the load tool's, one delivery", traffic->own_cpu_us_per_delivery, "us",
+                "for comparison");
+    line_count(out, "pings answered meanwhile", traffic->pings_answered, "");
+    line_count(out, "pong deadlines missed", traffic->pong_deadlines_missed,
+               "connections closed with 3008");
+    if (messages->arrivals > 0) {
+        line_count(out, "connections opened meanwhile", traffic->arrivals_opened, "");
+        line_count(out, "  failed or lost", traffic->arrivals_failed, "");
+    }
+    print_delivery_latency(traffic, out);
+}
+
 void report_text(const struct result *result, FILE *out)
 {
     char count[TEXT_SIZE];
     char memory[TEXT_SIZE];
 
-    text_print(out, "\n%s: %s connections to %s", "limpet-bench idle",
+    text_print(out, "\nlimpet-bench %s: %s connections to %s",
+               bench_scenario_name(result->options->scenario),
                text_count(result->options->connections, count), result->url);
     if (result->server_pid > 0) {
         text_print(out, " (process %d)", result->server_pid);
@@ -191,6 +255,9 @@ void report_text(const struct result *result, FILE *out)
     line_number(out, "handshakes per second",
                 result->ramp_s > 0 ? (double)result->opened / result->ramp_s : NAN, "/s", "");
     line_number(out, "hold", result->hold_s, "s", "");
+    if (result->options->scenario != SCENARIO_IDLE) {
+        print_traffic(result, out);
+    }
     print_latency(result, out);
     print_server(result, out);
     print_slabs(result, out);

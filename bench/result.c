@@ -1,6 +1,7 @@
 #include "bench/result.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
@@ -85,4 +86,9 @@ uint64_t result_failed_here(const struct result *result)
 uint64_t result_lost(const struct result *result)
 {
     return sum(result, OUTCOME_FIRST_LOST, OUTCOMES);
+}
+
+double result_per_second(const struct traffic *traffic, uint64_t count)
+{
+    return traffic->seconds > 0 ? (double)count / traffic->seconds : NAN;
 }

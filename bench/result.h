@@ -1,5 +1,5 @@
 /*
- * result.h - everything a run of `limpet-bench idle` found. What was not measured is NAN.
+ * result.h - everything a run found. What was not measured is NAN.
  */
 #pragma once
 
@@ -17,6 +17,7 @@ struct sample {
     uint64_t opened;
     uint64_t open;
     uint64_t failed;
+    uint64_t received; /* messages, each of each subscriber once */
 };
 
 struct samples {
@@ -37,6 +38,34 @@ struct machine {
 };
 
 void machine_read(struct machine *machine);
+
+/* What moving messages cost: fanout and echo. */
+struct traffic {
+    uint64_t publications;
+    uint64_t refused;  /* of them, by the server or the broker; they are not expected */
+    uint64_t expected; /* deliveries */
+    uint64_t deliveries;
+    uint64_t lost;
+    uint64_t reordered;
+    uint64_t duplicated;
+    uint64_t foreign;
+    double start_s; /* since the first connection */
+    double seconds; /* first publication to last delivery */
+    double cpu_us_per_delivery;
+    double cpu_us_per_delivery_net; /* less what the held connections cost in that time */
+    double cpu_held_share;          /* CPUs used while they were held, before */
+    double cpu_share;               /* CPUs used while messages moved */
+    double own_cpu_us_per_delivery;
+    struct histogram latency;
+
+    /* meanwhile */
+    uint64_t pings_answered;
+    uint64_t pong_deadlines_missed; /* closed with 3008 */
+    uint32_t arrivals_wanted;
+    uint64_t arrivals_opened;
+    uint64_t arrivals_failed;
+    struct histogram arrivals_latency; /* connect to upgrade */
+};
 
 #define SYN_STEPS 3 /* 1, 3 and 7 s after the first SYN */
 
@@ -71,6 +100,8 @@ struct result {
     double listen_drops;
     struct samples samples;
 
+    struct traffic traffic; /* not idle */
+
     /* server: CPU */
     double cpu_idle_share; /* CPUs it used before the first connection */
     double cpu_us_per_connection;
@@ -100,3 +131,4 @@ struct result {
 MUST_CHECK uint64_t result_failed(const struct result *result);      /* before being open */
 MUST_CHECK uint64_t result_failed_here(const struct result *result); /* of them our own */
 MUST_CHECK uint64_t result_lost(const struct result *result);        /* after it */
+MUST_CHECK double result_per_second(const struct traffic *traffic, uint64_t count);

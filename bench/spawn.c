@@ -1,6 +1,7 @@
 #include "bench/spawn.h"
 
 #include "bench/scrape.h"
+#include "bench/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -161,7 +162,7 @@ static void add_server_words(struct arguments *arguments, const struct spawn *sp
     (void)snprintf(arguments->text[2], 64, "127.0.0.1:%u", (unsigned)ntohs(spawn->admin.sin6_port));
     /* Some more than are held: those that come while others are being closed. */
     (void)snprintf(arguments->text[3], 64, "%u",
-                   options->connections + options->connections / 50 + 1000);
+                   options->connections + options->connections / 50 + 1000 + options->others_max);
     const char *const words[] = {spawn->program,
                                  "serve",
                                  "--state",
@@ -176,6 +177,16 @@ static void add_server_words(struct arguments *arguments, const struct spawn *sp
                                  arguments->text[3]};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         add(arguments, words[i]);
+    }
+    if (options->scenario == SCENARIO_FANOUT && options->messages.via == VIA_CLIENT) {
+        add(arguments, "--plain.publish-channel");
+        add(arguments, options->messages.channel);
+    }
+    if (options->messages.channels_each > 1) { /* the server's own guess is two each */
+        (void)snprintf(arguments->text[4], 64, "%u",
+                       options->connections / spawn->shards * 2 * options->messages.channels_each);
+        add(arguments, "--limits.subscriptions-max");
+        add(arguments, arguments->text[4]);
     }
     for (uint32_t i = 0; i < options->server_option_count; i++) {
         add(arguments, options->server_options[i]);
@@ -195,7 +206,7 @@ int spawn_start(struct spawn *spawn, const struct bench_options *options, uint32
                                       .sin_port = htons(ports[1]),
                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-    *spawn = (struct spawn){.shards = shards};
+    *spawn = (struct spawn){.shards = shards, .channel = options->messages.channel};
     memcpy(&spawn->admin, &admin, sizeof(admin));
     if (options->server_option_count > ARGUMENTS_MAX - 20) {
         (void)snprintf(message, message_size, "too many server options");
@@ -256,22 +267,45 @@ static char *read_pipe(int fd)
     return text;
 }
 
-int spawn_tokens(const struct spawn *spawn, uint32_t count, struct tokens *tokens, char *message,
-                 size_t message_size)
+/* A line "NAME CHANNEL,CHANNEL" for each. */
+static int write_list(const struct spawn *spawn, const struct audience *audience, uint32_t count,
+                      const char *path)
+{
+    FILE *file = fopen(path, "we");
+
+    if (!file) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t channels = audience ? audience->channels_each : 0;
+        text_print(file, "bench-%u ", i + 1);
+        for (uint32_t place = 0; place < channels; place++) {
+            char name[AUDIENCE_NAME_SIZE];
+            uint32_t channel = audience_channel(audience, i, place);
+            text_print(file, "%s%s", place == 0 ? "" : ",",
+                       audience_name(audience, spawn->channel, channel, name));
+        }
+        text_print(file, "\n");
+    }
+    return fclose(file) == 0 ? 0 : -1;
+}
+
+int spawn_tokens(const struct spawn *spawn, const struct audience *audience, uint32_t count,
+                 struct tokens *tokens, char *message, size_t message_size)
 {
     struct arguments arguments = {0};
+    char list[128];
     int channel[2];
     int status = -1;
 
-    (void)snprintf(arguments.text[0], 64, "%u", count);
-    const char *const words[] = {spawn->program, "token", "--state",    spawn->folder,
-                                 "--sub",        "bench", "--channels", "bench",
-                                 "--ttl",        "24h",   "--count",    arguments.text[0]};
+    (void)snprintf(list, sizeof(list), "%s/tokens.list", spawn->folder);
+    const char *const words[] = {spawn->program, "token", "--state", spawn->folder,
+                                 "--ttl",        "24h",   "--list",  list};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         add(&arguments, words[i]);
     }
-    if (pipe2(channel, O_CLOEXEC) != 0) {
-        (void)snprintf(message, message_size, "no pipe (errno %d)", errno);
+    if (write_list(spawn, audience, count, list) != 0 || pipe2(channel, O_CLOEXEC) != 0) {
+        (void)snprintf(message, message_size, "no file or pipe for tokens (errno %d)", errno);
         return -1;
     }
     pid_t pid = fork();

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "bench/audience.h"
 #include "bench/options.h"
 #include "bench/target.h"
 
@@ -14,6 +15,7 @@ struct spawn {
     char program[4096];
     char url[64];
     uint32_t shards;
+    const char *channel; /* as options have it */
     struct sockaddr_in6 admin;
 };
 
@@ -22,9 +24,11 @@ struct spawn {
 MUST_CHECK int spawn_start(struct spawn *spawn, const struct bench_options *options,
                            uint32_t shards, char *message, size_t message_size);
 
-/* Makes count tokens for it. Returns 0, or -1 with a message. */
-MUST_CHECK int spawn_tokens(const struct spawn *spawn, uint32_t count, struct tokens *tokens,
-                            char *message, size_t message_size);
+/* Makes count tokens for it, with the channels of the first count subscribers, or without any
+ * (audience NULL). Returns 0, or -1 with a message. */
+MUST_CHECK int spawn_tokens(const struct spawn *spawn, const struct audience *audience,
+                            uint32_t count, struct tokens *tokens, char *message,
+                            size_t message_size);
 
 /* Ends the server (SIGTERM; SIGKILL after 20 s) and removes its folder. */
 void spawn_stop(struct spawn *spawn);

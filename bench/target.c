@@ -52,7 +52,7 @@ static bool split_authority(struct target *target)
     memcpy(target->host, host, (size_t)(end - host));
     target->host[end - host] = '\0';
     end += *end == ']' ? 1 : 0;
-    target->port = 443;
+    target->port = target->is_plain ? 80 : 443;
     if (*end == '\0') {
         return true;
     }
@@ -66,11 +66,12 @@ static bool split_authority(struct target *target)
 int target_parse(struct target *target, const char *url, char *message, size_t message_size)
 {
     *target = (struct target){0};
-    if (strncmp(url, "wss://", 6) != 0) {
-        (void)snprintf(message, message_size, "%s: a URL must start with wss://", url);
+    target->is_plain = strncmp(url, "ws://", 5) == 0;
+    if (!target->is_plain && strncmp(url, "wss://", 6) != 0) {
+        (void)snprintf(message, message_size, "%s: a URL must start with wss:// or ws://", url);
         return -1;
     }
-    const char *authority = url + 6;
+    const char *authority = url + (target->is_plain ? 5 : 6);
     size_t size = strcspn(authority, "/?#");
     const char *path = authority + size;
     int path_size = (int)strcspn(path, "#");

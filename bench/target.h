@@ -16,9 +16,11 @@ struct target {
     struct sockaddr_in6 address; /* family AF_INET or AF_INET6 */
     bool is_name;                /* host is a name, not an address */
     bool is_loopback;
+    bool is_plain; /* ws://: no TLS */
 };
 
-/* Parses wss://HOST[:PORT][/PATH] and resolves the host. Returns 0, or -1 with a message. */
+/* Parses wss://HOST[:PORT][/PATH], or ws://..., and resolves the host. Returns 0, or -1 with a
+ * message. */
 MUST_CHECK int target_parse(struct target *target, const char *url, char *message,
                             size_t message_size);
 

@@ -8,18 +8,22 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #define EVENTS_MAX       256
 #define STARTS_PER_TURN  32 /* so that answers are not kept waiting by new connections */
 #define LEAVES_PER_TURN  256
+#define SENDS_PER_TURN   256
 #define BUFFERS_PER_RING 64
 #define WORKS_SPARE      2048 /* for pongs and partial records, besides handshakes */
 #define EXPIRE_NS        100000000u
-#define IDLE_MS          100
+#define IDLE_NS          100000000u
+#define NS_PER_MS        1000000u
 #define LEAVE_NS         5000000000u /* then what still waits is left to the kernel */
 
 struct worker {
     struct load *load;
+    uint32_t index;
     uint32_t first; /* index of its first connection */
     uint32_t quota;
     uint32_t in_flight_max;
@@ -33,7 +37,8 @@ struct worker {
     uint32_t group_next;
     uint32_t leave_group;
     uint32_t leave_number;
-    char *message; /* the starter's, until ready is posted */
+    uint32_t send_next; /* client whose turn it is */
+    char *message;      /* the starter's, until ready is posted */
     size_t message_size;
     bool failed;
     sem_t ready;
@@ -95,15 +100,44 @@ static bool open_groups(struct worker *worker)
         (void)snprintf(worker->message, worker->message_size, "out of memory");
         return false;
     }
+    uint32_t first = worker->first;
     for (uint32_t i = 0; i < clients->group_count; i++) {
         uint32_t rest = clients->group_count - i;
         uint32_t count = (left + rest - 1) / rest;
         if (!open_group(worker, &clients->groups[i], count == 0 ? 1 : count)) {
             return false;
         }
+        clients->groups[i].first = first;
+        first += count;
         left -= count;
         worker->waits[i] =
             (struct pollfd){.fd = ring_fd(clients->groups[i].ring), .events = POLLIN};
+    }
+    return true;
+}
+
+/* What is needed to take messages, if any are. */
+static bool open_deliveries(struct worker *worker)
+{
+    const struct load *load = worker->load;
+    struct clients *clients = &worker->clients;
+
+    if (!load->audience) {
+        return true;
+    }
+    if (load->is_echo && load->options->messages.rate == 0) {
+        clients->ready_max = worker->quota;
+        clients->ready_count = worker->quota;
+        clients->ready = malloc((worker->quota + 1) * sizeof(uint32_t));
+        for (uint32_t i = 0; clients->ready && i < worker->quota; i++) {
+            clients->ready[i] = worker->first + i;
+        }
+    }
+    if (deliveries_open(&clients->deliveries, load->audience, load->publishers, worker->first,
+                        worker->quota) != 0 ||
+        (clients->ready_max > 0 && !clients->ready)) {
+        (void)snprintf(worker->message, worker->message_size, "no memory for deliveries");
+        return false;
     }
     return true;
 }
@@ -125,10 +159,10 @@ static bool open_all(struct worker *worker)
         return false;
     }
     clients->tls = tls_client_open(&tls, worker->message, worker->message_size);
-    return clients->tls && open_groups(worker);
+    return clients->tls && open_groups(worker) && open_deliveries(worker);
 }
 
-/* --- turns ------------------------------------------------------------------------------------ */
+/* --- starting --------------------------------------------------------------------------------- */
 
 static enum load_phase phase_of(const struct worker *worker)
 {
@@ -185,6 +219,85 @@ static void start_some(struct worker *worker, uint64_t now)
     }
 }
 
+/* --- sending ---------------------------------------------------------------------------------- */
+
+static uint64_t heard(const struct load *load)
+{
+    uint64_t received = 0;
+
+    for (uint32_t i = 0; i < load->heard_count; i++) {
+        received += counter_read(&load->heard[i]->received);
+    }
+    return received;
+}
+
+/* Whoever is next: in turn, or whose message came back. NONE: nobody. */
+static uint32_t choose_sender(const struct worker *worker)
+{
+    const struct clients *clients = &worker->clients;
+
+    if (clients->ready) {
+        return clients->ready_count == 0 ? NONE : clients->ready[clients->ready_head];
+    }
+    return worker->first + worker->send_next % worker->quota;
+}
+
+static void pass_on(struct worker *worker)
+{
+    struct clients *clients = &worker->clients;
+
+    if (clients->ready) {
+        clients->ready_head = (clients->ready_head + 1) % clients->ready_max;
+        clients->ready_count--;
+    } else {
+        worker->send_next++;
+    }
+}
+
+/* False when the client is gone, or has no room: then it is passed over, and the number of the
+ * message is not used up. */
+static bool send_one(struct worker *worker, struct feed *feed, uint32_t index, uint64_t now)
+{
+    static _Thread_local uint8_t message[MESSAGE_SIZE_MAX];
+    struct clients *clients = &worker->clients;
+    uint32_t g = 0;
+
+    while (index - clients->groups[g].first >= clients->groups[g].client_count) {
+        g++;
+    }
+    uint32_t number = index - clients->groups[g].first;
+    if (!client_can_send(clients, g, number, feed->options.size)) {
+        return false;
+    }
+    feed_next(feed, now, worker->load->is_echo ? 0 : index,
+              worker->load->is_echo ? index : feed_channel(feed), message);
+    return client_send(clients, g, number, slice_from(message, feed->options.size));
+}
+
+static void send_some(struct worker *worker, uint64_t now)
+{
+    struct feed *feed = &worker->load->feeds[worker->index];
+    uint32_t due = feed_due(feed, now, heard(worker->load));
+    uint32_t skipped = 0;
+
+    due = due > SENDS_PER_TURN ? SENDS_PER_TURN : due;
+    while (due > 0 && skipped < worker->quota) {
+        uint32_t index = choose_sender(worker);
+        if (index == NONE) {
+            return;
+        }
+        if (send_one(worker, feed, index, now)) {
+            due--;
+            skipped = 0;
+        } else {
+            skipped++;
+        }
+        pass_on(worker);
+    }
+}
+
+/* --- turns ------------------------------------------------------------------------------------ */
+
 /* True when every client has been told to go. */
 static bool leave_some(struct worker *worker)
 {
@@ -217,18 +330,31 @@ static bool all_gone(const struct clients *clients)
     return true;
 }
 
-static int wait_ms(const struct worker *worker, uint64_t now)
+static uint64_t wait_ns(const struct worker *worker, uint64_t now)
 {
     const struct clients *clients = &worker->clients;
+    const struct load *load = worker->load;
 
-    if (phase_of(worker) == LOAD_CLOSE) {
-        return worker->leave_group < clients->group_count ? 0 : 1;
+    switch (phase_of(worker)) {
+    case LOAD_RAMP:
+        if (worker->started == worker->quota ||
+            counter_read(&clients->counts.in_flight) >= worker->in_flight_max) {
+            return IDLE_NS;
+        }
+        return allowance(worker, now) > 0 ? 0 : NS_PER_MS;
+    case LOAD_HOLD:
+        return load->feeds ? NS_PER_MS : IDLE_NS; /* LOAD_SEND is noticed at once */
+    case LOAD_SEND:
+        if (counter_read(&load->feeds[worker->index].is_done) == 1) {
+            return IDLE_NS;
+        }
+        return clients->ready && clients->ready_count == 0
+                   ? NS_PER_MS
+                   : feed_wait_ns(&load->feeds[worker->index], now);
+    case LOAD_CLOSE:
+        break;
     }
-    if (phase_of(worker) == LOAD_RAMP && worker->started < worker->quota &&
-        counter_read(&clients->counts.in_flight) < worker->in_flight_max) {
-        return allowance(worker, now) > 0 ? 0 : 1;
-    }
-    return IDLE_MS;
+    return worker->leave_group < clients->group_count ? 0 : NS_PER_MS;
 }
 
 /* A ring's descriptor is readable when it has completions, or deferred work that makes some. */
@@ -236,12 +362,13 @@ static void serve(struct worker *worker, uint64_t now)
 {
     static _Thread_local struct ring_event events[EVENTS_MAX];
     struct clients *clients = &worker->clients;
-    int timeout_ms = wait_ms(worker, now);
+    uint64_t duration_ns = wait_ns(worker, now);
+    struct timespec timeout = {.tv_nsec = (long)(duration_ns > IDLE_NS ? IDLE_NS : duration_ns)};
 
     for (uint32_t i = 0; i < clients->group_count; i++) {
-        timeout_ms = clients->groups[i].has_queued ? 0 : timeout_ms;
+        timeout.tv_nsec = clients->groups[i].has_queued ? 0 : timeout.tv_nsec;
     }
-    (void)poll(worker->waits, clients->group_count, timeout_ms);
+    (void)ppoll(worker->waits, clients->group_count, &timeout, NULL);
     for (uint32_t g = 0; g < clients->group_count; g++) {
         struct group *group = &clients->groups[g];
         if (!group->has_queued && worker->waits[g].revents == 0) {
@@ -270,6 +397,9 @@ static bool turn(struct worker *worker)
         start_some(worker, now);
         break;
     case LOAD_HOLD:
+        break;
+    case LOAD_SEND:
+        send_some(worker, now);
         break;
     case LOAD_CLOSE:
         worker->leave_ns = worker->leave_ns == 0 ? now : worker->leave_ns;
@@ -311,6 +441,8 @@ static void close_all(struct worker *worker)
     if (clients->works.slab) {
         pool_close(&clients->works);
     }
+    deliveries_close(&clients->deliveries);
+    free(clients->ready);
     free(clients->groups);
     free(worker->waits);
 }
@@ -341,6 +473,7 @@ struct worker *worker_start(struct load *load, uint32_t index, char *message, si
         return NULL;
     }
     worker->load = load;
+    worker->index = index;
     worker->first = (uint32_t)(total * index / options->threads);
     worker->quota = (uint32_t)(total * (index + 1) / options->threads) - worker->first;
     worker->in_flight_max = options->in_flight_max / options->threads;
@@ -375,6 +508,11 @@ struct worker *worker_start(struct load *load, uint32_t index, char *message, si
 const struct load_counts *worker_counts(const struct worker *worker)
 {
     return &worker->clients.counts;
+}
+
+const struct delivery_counts *worker_deliveries(const struct worker *worker)
+{
+    return &worker->clients.deliveries.counts;
 }
 
 const struct clients *worker_join(struct worker *worker)

@@ -5,12 +5,14 @@
 #pragma once
 
 #include "bench/client.h"
+#include "bench/feed.h"
 #include "bench/options.h"
 #include "bench/plan.h"
 
 enum load_phase {
     LOAD_RAMP,
     LOAD_HOLD,
+    LOAD_SEND, /* the clients send what the feed gives */
     LOAD_CLOSE
 };
 
@@ -20,6 +22,12 @@ struct load {
     const struct target *target;
     const struct tokens *tokens;
     const struct plan *plan;
+    const struct audience *audience; /* NULL: messages are only counted */
+    uint32_t publishers;             /* of what the audience hears */
+    struct feed *feeds;              /* one a worker, for LOAD_SEND; NULL: nothing is sent */
+    bool is_echo; /* a client sends on its own channel, flat out when the last came back */
+    const struct delivery_counts *const *heard; /* of the subscribers, whom publishers wait for */
+    uint32_t heard_count;
     struct counter phase; /* enum load_phase */
 };
 
@@ -35,6 +43,7 @@ MUST_CHECK struct worker *worker_start(struct load *load, uint32_t index, char *
 
 /* Any time. */
 MUST_CHECK const struct load_counts *worker_counts(const struct worker *worker);
+MUST_CHECK const struct delivery_counts *worker_deliveries(const struct worker *worker);
 
 /* Waits for the worker's end (LOAD_CLOSE must be set); its clients' figures stay until worker_free.
  */

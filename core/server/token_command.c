@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define CHANNELS_MAX 128
-#define COUNT_MAX    10000000
+#define CHANNELS_MAX  128
+#define COUNT_MAX     10000000
+#define LINE_SIZE_MAX 65536
 
 struct wanted {
     const char *options_path;
@@ -17,6 +18,7 @@ struct wanted {
     char *channels;  /* "a,b" */
     char *subscribe; /* likewise */
     char *publish;
+    const char *list_path; /* lines "NAME A,B"; NULL: subject and channels as given */
     uint32_t lifetime_s;
     uint32_t count;
 };
@@ -84,6 +86,9 @@ static error_t gather(int key, char *value, struct argp_state *argp)
     case 'P':
         wanted->publish = value;
         return 0;
+    case 'l':
+        wanted->list_path = value;
+        return 0;
     case 't':
         wanted->lifetime_s = parse_lifetime(value);
         if (wanted->lifetime_s == 0) {
@@ -119,6 +124,55 @@ static size_t split(char *text, const char **names)
     return count;
 }
 
+static int too_many(void)
+{
+    (void)fprintf(stderr, "limpet token: more than %d channels in a list\n", CHANNELS_MAX);
+    return 1;
+}
+
+static int print_one(const struct token_options *options, const struct token_request *request)
+{
+    char message[512];
+    char *token = token_make(options, request, message, sizeof(message));
+
+    if (!token) {
+        (void)fprintf(stderr, "limpet token: %s\n", message);
+        return 1;
+    }
+    (void)puts(token);
+    free(token);
+    return 0;
+}
+
+/* A token for every line "NAME A,B" of a file; the request has all but those two. */
+static int print_list(const struct token_options *options, const struct wanted *wanted,
+                      struct token_request request)
+{
+    static char line[LINE_SIZE_MAX];
+    const char *channels[CHANNELS_MAX];
+    FILE *file = strcmp(wanted->list_path, "-") == 0 ? stdin : fopen(wanted->list_path, "re");
+    int status = 0;
+
+    if (!file) {
+        (void)fprintf(stderr, "limpet token: --list %s cannot be opened\n", wanted->list_path);
+        return 1;
+    }
+    request.channels = channels;
+    while (status == 0 && fgets(line, sizeof(line), file)) {
+        char *rest = NULL;
+        request.subject = strtok_r(line, " \t\r\n", &rest);
+        if (request.subject) {
+            request.channel_count = split(strtok_r(NULL, " \t\r\n", &rest), channels);
+            status =
+                request.channel_count > CHANNELS_MAX ? too_many() : print_one(options, &request);
+        }
+    }
+    if (file != stdin) {
+        (void)fclose(file);
+    }
+    return status;
+}
+
 static int print_tokens(const struct options *options, const struct wanted *wanted)
 {
     struct token_key_options keys[OPTIONS_KEYS_MAX];
@@ -127,7 +181,6 @@ static int print_tokens(const struct options *options, const struct wanted *want
     const char *subscribe[CHANNELS_MAX];
     const char *publish[CHANNELS_MAX];
     char subject[TOKEN_SUBJECT_MAX + 16];
-    char message[512];
     struct token_request request = {.subject = subject,
                                     .channels = channels,
                                     .channel_count = split(wanted->channels, channels),
@@ -137,28 +190,25 @@ static int print_tokens(const struct options *options, const struct wanted *want
                                     .publish_count = split(wanted->publish, publish),
                                     .now_s = (double)time(NULL),
                                     .lifetime_s = wanted->lifetime_s};
+    int status = 0;
 
     if (request.channel_count > CHANNELS_MAX || request.subscribe_count > CHANNELS_MAX ||
         request.publish_count > CHANNELS_MAX) {
-        (void)fprintf(stderr, "limpet token: more than %d channels in a list\n", CHANNELS_MAX);
-        return 1;
+        return too_many();
     }
     arguments_token_options(options, keys, &token_options);
-    for (uint32_t i = 1; i <= wanted->count; i++) {
+    if (wanted->list_path) {
+        return print_list(&token_options, wanted, request);
+    }
+    for (uint32_t i = 1; status == 0 && i <= wanted->count; i++) {
         if (wanted->count == 1) {
             (void)snprintf(subject, sizeof(subject), "%s", wanted->subject);
         } else {
             (void)snprintf(subject, sizeof(subject), "%s-%u", wanted->subject, i);
         }
-        char *token = token_make(&token_options, &request, message, sizeof(message));
-        if (!token) {
-            (void)fprintf(stderr, "limpet token: %s\n", message);
-            return 1;
-        }
-        (void)puts(token);
-        free(token);
+        status = print_one(&token_options, &request);
     }
-    return 0;
+    return status;
 }
 
 static int read_options(struct options *options, const struct wanted *wanted)
@@ -193,6 +243,7 @@ int token_command(int argc, char **argv)
         {"publish", 'P', "A,B*", 0, "Channels it may publish to (claim publish)", 0},
         {"ttl", 't', "TIME", 0, "Life: 90s, 15m, 1h (default), 7d", 0},
         {"count", 'n', "N", 0, "Make N tokens, for NAME-1 to NAME-N", 0},
+        {"list", 'l', "FILE", 0, "A token for each line `NAME A,B` of FILE (-: standard input)", 0},
         {0}};
     static const struct argp argp = {
         .options = table, .parser = gather, .doc = "Makes tokens, one a line."};
