@@ -12,6 +12,8 @@
 #define WINDOW_DELIVERIES  10000 /* flat out: about so many under way */
 #define CHANNELS_EACH_MAX  128   /* of a token */
 #define PUBLISHERS_MAX     1000
+#define CHANNEL_SIZE_MAX   100
+#define API_KEY_SIZE_MAX   512
 #define ARRIVALS_SECONDS   60 /* as long as they go on at most, without a duration */
 #define ARRIVALS_TOTAL_MAX 20000
 
@@ -67,7 +69,7 @@ static const struct argp_option fanout_table[] = {
      "What comes before the channel's name there (default limpet:)", 2},
     {"api", KEY_API, "HOST:PORT", 0,
      "The HTTP API to publish through (default: the spawned server's)", 2},
-    {"api-key", KEY_API_KEY, "KEY", 0, "With this key", 2},
+    {"api-key", KEY_API_KEY, "KEY", 0, "With this key (default: the spawned server's)", 2},
     {"arrivals", KEY_ARRIVALS, "N", 0, "New connections per second meanwhile (default 0)", 2},
     {0},
 };
@@ -232,6 +234,12 @@ void messages_options_check(struct argp_state *state, struct bench_options *opti
     }
     if (messages->via == VIA_HTTP && !messages->api && !options->spawn) {
         argp_error(state, "--via http with --url needs --api HOST:PORT");
+    }
+    if (strlen(messages->channel) > CHANNEL_SIZE_MAX) {
+        argp_error(state, "--channel: more than %d characters", CHANNEL_SIZE_MAX);
+    }
+    if (messages->api_key && strlen(messages->api_key) > API_KEY_SIZE_MAX) {
+        argp_error(state, "--api-key: more than %d characters", API_KEY_SIZE_MAX);
     }
     fill_in(options);
 }

@@ -41,6 +41,7 @@ struct publisher {
     uint32_t count;
     uint32_t next; /* whose turn it is */
     char host[HOST_SIZE];
+    const char *key; /* NULL: none */
     pthread_t thread;
     bool is_running;
     struct counter stop;
@@ -73,8 +74,8 @@ static int find_address(const struct publisher_options *options, struct sockaddr
     const struct bench_messages *messages = options->messages;
     const char *text = messages->via == VIA_REDIS ? messages->redis : messages->api;
 
-    if (!text && options->spawned_api) {
-        *address = *options->spawned_api;
+    if (!text && options->spawn) {
+        memcpy(address, &options->spawn->admin, sizeof(*address));
         return 0;
     }
     return text ? address_parse(slice_text(text), address) : -1;
@@ -120,6 +121,10 @@ struct publisher *publisher_open(const struct publisher_options *options, char *
         return NULL;
     }
     publisher->options = *options;
+    publisher->key = options->messages->api_key;
+    if (!publisher->key && options->spawn && options->spawn->api_key[0] != '\0') {
+        publisher->key = options->spawn->api_key;
+    }
     publisher->pipeline_max = options->messages->via == VIA_REDIS ? PUBLISHER_PIPELINE_MAX : 1;
     if (open_lines(publisher, message, message_size) != 0) {
         publisher_close(publisher);
@@ -159,7 +164,7 @@ static size_t write_command(const struct publisher *publisher, uint32_t channel,
         return redis_write_publish(slice_text(full_name), payload, out, COMMAND_MAX);
     }
     const struct api_request request = {.host = publisher->host,
-                                        .key = messages->api_key,
+                                        .key = publisher->key,
                                         .channel = slice_text(name),
                                         .payload = payload};
     return api_write_publish(&request, out, COMMAND_MAX);

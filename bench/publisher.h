@@ -6,10 +6,10 @@
  */
 #pragma once
 
+#include "bench/deliveries.h"
 #include "bench/feed.h"
 #include "bench/options.h"
-
-#include "bench/deliveries.h"
+#include "bench/spawn.h"
 
 #define PUBLISHER_PIPELINE_MAX 1024
 
@@ -18,8 +18,8 @@ struct publisher;
 struct publisher_options {
     const struct bench_messages *messages;
     const struct audience *audience;
-    const struct sockaddr_in6 *spawned_api; /* NULL: as messages say */
-    struct feed *feed;                      /* this thread's from publisher_start on */
+    const struct spawn *spawn; /* its API, unless messages name one; NULL: none */
+    struct feed *feed;         /* this thread's from publisher_start on */
     const struct delivery_counts *const *heard;
     uint32_t heard_count;
 };

@@ -115,6 +115,22 @@ static void append_log(const struct spawn *spawn, char *message, size_t message_
     (void)snprintf(message + used, message_size - used, "\n%s", tail);
 }
 
+/* Dev mode makes one; without it the key is as given. */
+static void read_api_key(struct spawn *spawn)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/api-key", spawn->folder);
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        return;
+    }
+    if (fgets(spawn->api_key, sizeof(spawn->api_key), file)) {
+        spawn->api_key[strcspn(spawn->api_key, "\r\n")] = '\0';
+    }
+    (void)fclose(file);
+}
+
 static int wait_ready(struct spawn *spawn, char *message, size_t message_size)
 {
     for (uint32_t i = 0; i < READY_TURNS; i++) {
@@ -127,6 +143,7 @@ static int wait_ready(struct spawn *spawn, char *message, size_t message_size)
             return -1;
         }
         if (scrape_get(&spawn->admin, "/health/ready", NULL) == 200) {
+            read_api_key(spawn);
             return 0;
         }
         pause_turn();

@@ -17,6 +17,7 @@ struct spawn {
     uint32_t shards;
     const char *channel; /* as options have it */
     struct sockaddr_in6 admin;
+    char api_key[128]; /* "": none was found */
 };
 
 /* Starts the server and waits until it is ready. Returns 0, or -1 with a message that ends with

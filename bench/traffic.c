@@ -109,7 +109,7 @@ static int connect_publishers(struct traffic_run *traffic)
     const struct publisher_options options = {
         .messages = messages,
         .audience = &run->audience,
-        .spawned_api = run->options->spawn ? &run->spawn.admin : NULL,
+        .spawn = run->options->spawn ? &run->spawn : NULL,
         .feed = traffic->feeds,
         .heard = traffic->heard,
         .heard_count = run->worker_count,

@@ -19,7 +19,8 @@ size_t redis_write_publish(struct slice channel, struct slice payload, uint8_t *
         return 0;
     }
     memcpy(out + head, payload.data, payload.size);
-    memcpy(out + head + payload.size, "\r\n", 2);
+    out[size - 2] = '\r';
+    out[size - 1] = '\n';
     return size;
 }
 

@@ -64,6 +64,12 @@ static void test_urls(void **state)
     assert_string_equal(parsed("wss://127.0.0.1?x=1").path, "/?x=1");
     assert_true(parsed("wss://localhost:1/").is_name);
     assert_true(parsed("wss://127.200.1.1:65535/").is_loopback);
+    assert_false(target.is_plain);
+
+    target = parsed("ws://127.0.0.1/chat");
+    assert_true(target.is_plain);
+    assert_int_equal(target.port, 80);
+    assert_string_equal(target.path, "/chat");
 }
 
 static void test_urls_that_are_none(void **state)
@@ -72,7 +78,7 @@ static void test_urls_that_are_none(void **state)
 
     (void)state;
     assert_refused("");
-    assert_refused("ws://127.0.0.1/");
+    assert_refused("http://127.0.0.1/");
     assert_refused("wss://");
     assert_refused("wss:///path");
     assert_refused("wss://:8443/");
