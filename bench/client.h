@@ -68,6 +68,7 @@ struct work {
 /* A ring and the clients whose sockets it holds, by number. */
 struct group {
     struct ring *ring;
+    int event_fd; /* readable when the ring has something to do */
     struct client *clients;
     uint8_t *states; /* TLS states of state_size each */
     uint32_t first;  /* index of its first client among all */

@@ -7,8 +7,10 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #define EVENTS_MAX       256
 #define STARTS_PER_TURN  32 /* so that answers are not kept waiting by new connections */
@@ -29,7 +31,7 @@ struct worker {
     uint32_t in_flight_max;
     double rate; /* per second; 0: no bound */
     struct clients clients;
-    struct pollfd *waits; /* one a group */
+    struct pollfd *waits; /* two a group: its ring, its eventfd */
     uint64_t start_ns;
     uint64_t expired_ns;
     uint64_t leave_ns;
@@ -78,6 +80,15 @@ static bool open_group(struct worker *worker, struct group *group, uint32_t clie
     if (!group->ring || connector_check(group->ring, worker->message, worker->message_size) != 0) {
         return false;
     }
+    group->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (group->event_fd < 0) {
+        (void)snprintf(worker->message, worker->message_size, "no eventfd (errno %d)", errno);
+        return false;
+    }
+    if (connector_notify(group->ring, group->event_fd, worker->message, worker->message_size) !=
+        0) {
+        return false;
+    }
     group->clients = reserve(client_count * sizeof(struct client));
     group->states = reserve((size_t)client_count * worker->clients.state_size);
     if (!group->clients || !group->states) {
@@ -95,7 +106,7 @@ static bool open_groups(struct worker *worker)
 
     clients->group_count = plan->rings / worker->load->options->threads;
     clients->groups = calloc(clients->group_count, sizeof(struct group));
-    worker->waits = calloc(clients->group_count, sizeof(struct pollfd));
+    worker->waits = calloc(2 * (size_t)clients->group_count, sizeof(struct pollfd));
     if (!clients->groups || !worker->waits) {
         (void)snprintf(worker->message, worker->message_size, "out of memory");
         return false;
@@ -110,8 +121,9 @@ static bool open_groups(struct worker *worker)
         clients->groups[i].first = first;
         first += count;
         left -= count;
-        worker->waits[i] =
-            (struct pollfd){.fd = ring_fd(clients->groups[i].ring), .events = POLLIN};
+        const struct group *group = &clients->groups[i];
+        worker->waits[2 * i] = (struct pollfd){.fd = ring_fd(group->ring), .events = POLLIN};
+        worker->waits[2 * i + 1] = (struct pollfd){.fd = group->event_fd, .events = POLLIN};
     }
     return true;
 }
@@ -334,16 +346,17 @@ static uint64_t wait_ns(const struct worker *worker, uint64_t now)
 {
     const struct clients *clients = &worker->clients;
     const struct load *load = worker->load;
+    uint64_t still_ns = load->feeds ? NS_PER_MS : IDLE_NS; /* LOAD_SEND is noticed at once */
 
     switch (phase_of(worker)) {
     case LOAD_RAMP:
         if (worker->started == worker->quota ||
             counter_read(&clients->counts.in_flight) >= worker->in_flight_max) {
-            return IDLE_NS;
+            return still_ns;
         }
         return allowance(worker, now) > 0 ? 0 : NS_PER_MS;
     case LOAD_HOLD:
-        return load->feeds ? NS_PER_MS : IDLE_NS; /* LOAD_SEND is noticed at once */
+        return still_ns;
     case LOAD_SEND:
         if (counter_read(&load->feeds[worker->index].is_done) == 1) {
             return IDLE_NS;
@@ -357,7 +370,9 @@ static uint64_t wait_ns(const struct worker *worker, uint64_t now)
     return worker->leave_group < clients->group_count ? 0 : NS_PER_MS;
 }
 
-/* A ring's descriptor is readable when it has completions, or deferred work that makes some. */
+/* A ring's descriptor is readable when it has completions, or deferred work that makes some; but
+ * such work does not wake a poll that sleeps already: that is what the eventfd is for, which says
+ * nothing of work that was left over. */
 static void serve(struct worker *worker, uint64_t now)
 {
     static _Thread_local struct ring_event events[EVENTS_MAX];
@@ -368,11 +383,16 @@ static void serve(struct worker *worker, uint64_t now)
     for (uint32_t i = 0; i < clients->group_count; i++) {
         timeout.tv_nsec = clients->groups[i].has_queued ? 0 : timeout.tv_nsec;
     }
-    (void)ppoll(worker->waits, clients->group_count, &timeout, NULL);
+    (void)ppoll(worker->waits, 2 * clients->group_count, &timeout, NULL);
     for (uint32_t g = 0; g < clients->group_count; g++) {
         struct group *group = &clients->groups[g];
-        if (!group->has_queued && worker->waits[g].revents == 0) {
+        const struct pollfd *waits = &worker->waits[2 * (size_t)g];
+        if (!group->has_queued && waits[0].revents == 0 && waits[1].revents == 0) {
             continue;
+        }
+        if (waits[1].revents != 0) {
+            uint64_t times;
+            (void)!read(group->event_fd, &times, sizeof(times)); /* it was told */
         }
         uint32_t count = ring_wait(group->ring, 0, events, EVENTS_MAX, &now);
         for (uint32_t i = 0; i < count; i++) {
@@ -427,6 +447,9 @@ static void close_all(struct worker *worker)
         struct group *group = &clients->groups[i];
         if (group->ring) {
             ring_close(group->ring);
+        }
+        if (group->event_fd > 0) {
+            (void)close(group->event_fd);
         }
         if (group->clients) {
             (void)munmap(group->clients, group->client_count * sizeof(struct client));

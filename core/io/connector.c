@@ -24,6 +24,16 @@ int connector_check(struct ring *ring, char *message, size_t message_size)
     return 0;
 }
 
+int connector_notify(struct ring *ring, int event_fd, char *message, size_t message_size)
+{
+    int error = io_uring_register_eventfd(&ring->uring, event_fd);
+
+    if (error != 0) {
+        (void)snprintf(message, message_size, "a ring cannot tell an eventfd (errno %d)", -error);
+    }
+    return error;
+}
+
 /* One step of a chain but the last: silent when it works. When it fails its event comes, with the
  * operation and number of the whole chain, and the kernel silences the cancelled steps after it. */
 static void link_step(struct io_uring_sqe *entry, uint64_t user_data)

@@ -12,6 +12,14 @@
 MUST_CHECK int connector_check(struct ring *ring, char *message, size_t message_size);
 
 /*
+ * Has the eventfd counted up when the ring has completions, or work that makes some: for a thread
+ * that waits for several rings. The ring's own descriptor does not wake a poll for the latter.
+ * Returns 0, or -errno and a message.
+ */
+MUST_CHECK int connector_notify(struct ring *ring, int event_fd, char *message,
+                                size_t message_size);
+
+/*
  * Opens a TCP socket in slot number, sets IP_BIND_ADDRESS_NO_PORT, SO_LINGER 0 if reset_on_close,
  * binds source (its port may be 0) and connects to target; both stay valid until the event
  * RING_CONNECT (result 0 or the first failing step's -errno; the slot is then free again only after
