@@ -68,6 +68,7 @@ const struct metric counts_metrics[] = {
     HANDSHAKE(RESUMED, "resumed"),
     HANDSHAKE(FAILED, "failed"),
     HANDSHAKE(TIMEOUT, "timeout"),
+    HANDSHAKE(GAVE_WAY, "gave_way"),
     HANDSHAKE(RESET, "reset"),
     HANDSHAKE(SILENT, "silent"),
     FAILURE(UNEXPECTED_MESSAGE, "unexpected_message"),

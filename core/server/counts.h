@@ -14,8 +14,9 @@ enum handshake_outcome {
     HANDSHAKE_OUTCOME_RESUMED, /* completed, by ticket */
     HANDSHAKE_OUTCOME_FAILED,  /* alert sent or received */
     HANDSHAKE_OUTCOME_TIMEOUT,
-    HANDSHAKE_OUTCOME_RESET,  /* the peer left during it */
-    HANDSHAKE_OUTCOME_SILENT, /* closed before a ClientHello: probes */
+    HANDSHAKE_OUTCOME_GAVE_WAY, /* the peer was slow, and others waited for its place */
+    HANDSHAKE_OUTCOME_RESET,    /* the peer left during it */
+    HANDSHAKE_OUTCOME_SILENT,   /* closed before a ClientHello: probes */
     HANDSHAKE_OUTCOMES
 };
 

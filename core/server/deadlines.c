@@ -2,6 +2,7 @@
 
 #include "base/random.h"
 #include "server/handshakes.h"
+#include "server/opening.h"
 #include "server/outbound.h"
 #include "server/shard.h"
 
@@ -10,6 +11,14 @@
 
 /* Pings of one shard share wake-ups: a wake-up costs more than a ping. */
 #define PING_GRID_MS 100
+
+/*
+ * So long a handshake that waits for its client keeps its place, whoever else wants one: three
+ * round trips by satellite. From then on it is looked at again and again. So clients that are slow
+ * on purpose hold all places for 2 s, not for the whole deadline.
+ */
+#define PLACE_MS      2000
+#define PLACE_LOOK_MS 250
 
 /* A peer that still sends has this long to read our last bytes. */
 #define LINGER_MS 1000
@@ -30,6 +39,25 @@ void deadlines_accepted(struct shard *shard, uint32_t number)
 {
     arm(shard, number, DEADLINE_HANDSHAKE,
         shard->now_ms + shard->server->options->deadlines.handshake_ms);
+}
+
+static uint64_t handshake_end_ms(const struct shard *shard, const struct opening *opening)
+{
+    return opening->accepted_ms + shard->server->options->deadlines.handshake_ms;
+}
+
+/* To be looked at in wait_ms, or at the deadline when that comes first. */
+static void arm_handshake(struct shard *shard, uint32_t number, uint64_t wait_ms)
+{
+    const uint64_t end_ms = handshake_end_ms(shard, opening_of(shard, conn_at(shard, number)));
+    const uint64_t at_ms = shard->now_ms + wait_ms;
+
+    arm(shard, number, DEADLINE_HANDSHAKE, at_ms < end_ms ? at_ms : end_ms);
+}
+
+void deadlines_handshake_started(struct shard *shard, uint32_t number)
+{
+    arm_handshake(shard, number, PLACE_MS);
 }
 
 void deadlines_handshake_done(struct shard *shard, uint32_t number)
@@ -147,6 +175,16 @@ static void end(struct shard *shard, uint32_t number)
     }
 }
 
+static void handshake_looked_at(struct shard *shard, uint32_t number)
+{
+    if (shard->now_ms >= handshake_end_ms(shard, opening_of(shard, conn_at(shard, number)))) {
+        handshakes_lost(shard, number, HANDSHAKE_OUTCOME_TIMEOUT);
+        conn_kill(shard, number);
+    } else if (!handshakes_gave_way(shard, number)) {
+        arm_handshake(shard, number, PLACE_LOOK_MS);
+    }
+}
+
 static void expire(struct shard *shard, uint32_t number)
 {
     struct conn *conn = conn_at(shard, number);
@@ -155,8 +193,7 @@ static void expire(struct shard *shard, uint32_t number)
     conn->deadline = DEADLINE_NONE;
     switch (deadline) {
     case DEADLINE_HANDSHAKE:
-        handshakes_lost(shard, number, HANDSHAKE_OUTCOME_TIMEOUT);
-        conn_kill(shard, number);
+        handshake_looked_at(shard, number);
         return;
     case DEADLINE_UPGRADE:
         counter_add(&shard->counts.upgrade_timeouts, 1);

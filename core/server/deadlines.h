@@ -2,7 +2,8 @@
  * deadlines.h - what happens when time passes. Others report what happened; only deadlines.c knows
  * what follows and when:
  *
- *   handshake  from the accept, until the TLS handshake is done
+ *   handshake  from the accept, until the TLS handshake is done; while others wait for a place, one
+ *              that waits for its client gives way earlier
  *   upgrade    from there, until the request is whole and answered
  *   ping       first at a random point in [interval / 2, interval] after opening (a crowd that came
  *              at once is spread out), then one interval after each answer
@@ -18,6 +19,7 @@
 struct shard;
 
 void deadlines_accepted(struct shard *shard, uint32_t number);
+void deadlines_handshake_started(struct shard *shard, uint32_t number);
 void deadlines_handshake_done(struct shard *shard, uint32_t number);
 
 /* expires_unix_s: the token's, 0: never. */

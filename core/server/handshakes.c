@@ -85,6 +85,22 @@ void handshakes_lost(struct shard *shard, uint32_t number, enum handshake_outcom
     counter_add(&shard->counts.handshakes[is_silent ? HANDSHAKE_OUTCOME_SILENT : outcome], 1);
 }
 
+bool handshakes_gave_way(struct shard *shard, uint32_t number)
+{
+    struct conn *conn = conn_at(shard, number);
+    const uint32_t places =
+        shard->server->budget->handshakes_max - handshake_count(shard->tls_server);
+
+    if (opening_of(shard, conn)->handshake == NONE || conn->in_flight & CONN_STEPPING ||
+        queue_count(&shard->arriving) <= places) {
+        return false;
+    }
+    handshakes_lost(shard, number, HANDSHAKE_OUTCOME_GAVE_WAY);
+    opening_end(shard, conn); /* now, so that the next to be looked at is not counted as full */
+    conn_kill(shard, number);
+    return true;
+}
+
 static void push(struct shard *shard, struct queue *queue, uint32_t number)
 {
     conn_at(shard, number)->in_flight |= CONN_STEPPING;
@@ -297,6 +313,7 @@ static void start(struct shard *shard, uint32_t number)
         turn_away(shard, number, REFUSED_MEMORY);
         return;
     }
+    deadlines_handshake_started(shard, number);
     opening_consume(shard, opening, hello.consumed);
     feed(shard, number, true);
 }

@@ -30,5 +30,9 @@ void handshakes_sent(struct shard *shard, uint32_t number);
  * said a word either. */
 void handshakes_lost(struct shard *shard, uint32_t number, enum handshake_outcome outcome);
 
+/* Ends a handshake that waits for its client when more wait for a place than there are free ones.
+ * False when it keeps its place. */
+MUST_CHECK bool handshakes_gave_way(struct shard *shard, uint32_t number);
+
 /* The step of the tick. True when more work waits that could go on now. */
 MUST_CHECK bool handshakes_step(struct shard *shard);

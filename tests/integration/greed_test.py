@@ -49,6 +49,33 @@ class Greed(unittest.TestCase):
             stranger.close()
         server.wait_metric("limpet_connections_held", 1)
 
+    def test_slow_handshakes_give_way(self):
+        """All places are held by clients that wait: the oldest leave after 2 s, as many as others want a place."""
+        server = self.server("--limits.handshakes-max", 4, "--limits.handshakes-per-tick-max", 4,
+                             "--deadlines.handshake", "60s", shards=1)
+        slow = [Wire(server) for _ in range(4)]
+        for count, wire in enumerate(slow, 1):
+            wire.sock.sendall(wire.step()[0])
+            server.wait_metric("limpet_handshakes_in_flight", count)
+        threading.Event().wait(3)  # nobody wants their places: they keep them
+        self.assertEqual(server.metric("limpet_handshakes_in_flight"), 4)
+        slow.pop().handshake().close()  # and may go on
+        server.wait_metric("limpet_handshakes_total", 1, outcome="full")
+        slow.append(Wire(server))
+        slow[-1].sock.sendall(slow[-1].step()[0])
+        server.wait_metric("limpet_handshakes_in_flight", 4)
+        first, second = server.websocket(), server.websocket()
+        for client in (first, second):
+            client.send(BINARY, b"in")
+            self.assertEqual(client.receive_data(), (BINARY, b"in"))
+        gave_way = server.metric("limpet_handshakes_total", outcome="gave_way")
+        self.assertIn(gave_way, (1, 2))  # the first may have been through before the second came
+        server.wait_metric("limpet_handshakes_in_flight", 4 - gave_way)
+        slow.pop().handshake()  # the youngest was not disturbed
+        self.assertEqual(server.metric("limpet_handshakes_total", outcome="timeout"), 0)
+        for wire in slow:
+            wire.close()
+
     def test_who_dies_waiting_for_a_handshake_leaves_at_once(self):
         server = self.server("--limits.handshakes-max", 1, "--limits.handshakes-per-tick-max", 1,
                              "--deadlines.handshake", "2s", shards=1)

@@ -442,7 +442,8 @@ static bool stop_fits(const struct client *client)
     const struct options *options = &client->world->options;
     const uint64_t held_ms = elapsed_ms(client->connected_ns);
 
-    if (client->life == LIFE_OPEN || client->world->stopping) {
+    if (client->life == LIFE_OPEN || client->world->stopping ||
+        WORLD_COUNT(client->world, handshakes[HANDSHAKE_OUTCOME_GAVE_WAY]) > 0) {
         return true;
     }
     const uint32_t least_ms = client->life == LIFE_HANDSHAKE ? options->deadlines.handshake_ms
@@ -464,8 +465,9 @@ static bool end_fits(const struct client *client, enum ring_sim_end end)
         return true; /* 503, or cut off at the end */
     }
     if (world->weather == WEATHER_TIGHT && client->life < LIFE_OPEN &&
-        WORLD_COUNT(world, handshakes[HANDSHAKE_OUTCOME_TIMEOUT]) > 0) {
-        return true; /* others held all the handshakes until its time was over */
+        (WORLD_COUNT(world, handshakes[HANDSHAKE_OUTCOME_TIMEOUT]) > 0 ||
+         WORLD_COUNT(world, handshakes[HANDSHAKE_OUTCOME_GAVE_WAY]) > 0)) {
+        return true; /* all the handshakes were held until its time was over, or it gave way */
     }
     switch (client->role) {
     case ROLE_TALKER:

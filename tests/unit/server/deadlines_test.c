@@ -176,6 +176,18 @@ static void a_handshake_has_its_time(void **unused)
     assert_int_equal(shard->wheel.count, 0);
 }
 
+/* Nobody waits for its place: it keeps it, and its deadline is still the accept's. */
+static void a_handshake_that_has_begun_keeps_its_time(void **unused)
+{
+    (void)unused;
+    accepted(3)->input_size = 1;
+    expire_at(START_MS + 1500);
+    deadlines_handshake_started(shard, 3);
+    assert_due(3, START_MS + 10000, CONN_DEAD);
+    assert_int_equal(counter_read(&shard->counts.handshakes[HANDSHAKE_OUTCOME_TIMEOUT]), 1);
+    assert_int_equal(counter_read(&shard->counts.handshakes[HANDSHAKE_OUTCOME_GAVE_WAY]), 0);
+}
+
 static void an_upgrade_has_its_own(void **unused)
 {
     (void)unused;
@@ -478,6 +490,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_handshake_has_its_time),
+        TEST(a_handshake_that_has_begun_keeps_its_time),
         TEST(an_upgrade_has_its_own),
         TEST(a_cleared_one_does_not_pass),
         TEST(first_pings_are_spread_over_half_an_interval),
