@@ -60,25 +60,25 @@ static const struct argp_option argp_options[] = {
      "Connect from this local address (again for more; default: enough of 127.0.0.0/8 for a loopback "
      "server, else the kernel's choice)",
      2},
-    {NULL, 0, NULL, 0, "The spawned server (words after -- go to `limpet serve`)", 3},
-    {"limpet", KEY_LIMPET, "PATH", 0, "The program (default: next to this one, else by PATH)", 3},
+    {NULL, 0, NULL, 0, "The spawned server (words after -- go to `limpet serve`)", 4},
+    {"limpet", KEY_LIMPET, "PATH", 0, "The program (default: next to this one, else by PATH)", 4},
     {"shards", KEY_SHARDS, "N", 0,
-     "Its shards (default: one a core, more if the limits ask for it)", 3},
-    {NULL, 0, NULL, 0, "The measurement", 4},
+     "Its shards (default: one a core, more if the limits ask for it)", 4},
+    {NULL, 0, NULL, 0, "The measurement", 5},
     {"server-pid", KEY_PID, "PID", 0,
-     "The server's process (default: found when it is on this machine); its children count too", 4},
+     "The server's process (default: found when it is on this machine); its children count too", 5},
     {"admin", KEY_ADMIN, "HOST:PORT", 0, "Admin port of a Limpet with --url, to count its pings",
-     4},
+     5},
     {"cgroup", KEY_CGROUP, "DIR", 0,
      "The server's own cgroup (v2): its memory.stat gives the kernel memory instead of /proc/slabinfo",
-     4},
+     5},
     {"reference", KEY_REFERENCE, "N", 0,
      "Bare TCP connections to measure first, for comparison (default 10000, with messages 0: none)",
-     4},
-    {NULL, 0, NULL, 0, "The report", 5},
-    {"json", KEY_JSON, "FILE", 0, "Write the figures as one JSON object (- for standard output)",
      5},
-    {"html", KEY_HTML, "FILE", 0, "Write a report with plots, one file", 5},
+    {NULL, 0, NULL, 0, "The report", 6},
+    {"json", KEY_JSON, "FILE", 0, "Write the figures as one JSON object (- for standard output)",
+     6},
+    {"html", KEY_HTML, "FILE", 0, "Write a report with plots, one file", 6},
     {NULL, 0, NULL, 0, "Help", -1},
     {0},
 };
@@ -119,7 +119,7 @@ static const struct {
          "and how long it takes. Flat out each has one message under way.\v"
          "Examples:\n"
          "  limpet-bench echo --spawn -n 1000 --messages 100000\n"
-         "  limpet-bench echo --spawn -n 10000 --message-rate 20000 --duration 30 --messages 0\n" DOC_END},
+         "  limpet-bench echo --spawn -n 10000 --message-rate 20000 --duration 30\n" DOC_END},
 };
 
 static const char *const vias[] = {

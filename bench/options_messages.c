@@ -8,6 +8,7 @@
 /* argp's messages are not made for threads; here is one only. */
 // NOLINTBEGIN(concurrency-mt-unsafe)
 
+#define COUNT_NOT_GIVEN    UINT64_MAX
 #define COUNT_DEFAULT      100
 #define WINDOW_DELIVERIES  10000 /* flat out: about so many under way */
 #define CHANNELS_EACH_MAX  128   /* of a token */
@@ -40,37 +41,37 @@ enum message_key {
 
 /* The numbers are groups of the help text: after the load's. */
 static const struct argp_option echo_table[] = {
-    {NULL, 0, NULL, 0, "Messages", 2},
-    {"messages", KEY_MESSAGES, "N", 0, "How many to send (default 100; 0: until --duration)", 2},
-    {"duration", KEY_DURATION, "SECONDS", 0, "Send for so long, or until --messages", 2},
+    {NULL, 0, NULL, 0, "Messages", 3},
+    {"messages", KEY_MESSAGES, "N", 0, "How many to send (default 100, or until --duration)", 3},
+    {"duration", KEY_DURATION, "SECONDS", 0, "Send for so long, or until --messages are sent", 3},
     {"message-rate", KEY_MESSAGE_RATE, "N", 0,
-     "Messages per second, all together (default 0: flat out)", 2},
-    {"size", KEY_SIZE, "BYTES", 0, "Of a message, 48 to 16000 (default 100)", 2},
+     "Messages per second, all together (default 0: flat out)", 3},
+    {"size", KEY_SIZE, "BYTES", 0, "Of a message, 48 to 16000 (default 100)", 3},
     {"drain", KEY_DRAIN, "SECONDS", 0,
-     "Silence after which what is missing counts as lost (default 5)", 2},
+     "Silence after which what is missing counts as lost (default 5)", 3},
     {0},
 };
 
 static const struct argp_option fanout_table[] = {
-    {"via", KEY_VIA, "client|redis|http", 0, "How messages are published (default client)", 2},
+    {"via", KEY_VIA, "client|redis|http", 0, "How messages are published (default client)", 3},
     {"channels", KEY_CHANNELS, "N", 0, "Channels, each message goes to one at random (default 1)",
-     2},
-    {"channels-each", KEY_CHANNELS_EACH, "N", 0, "Channels of a subscriber (default 1)", 2},
+     3},
+    {"channels-each", KEY_CHANNELS_EACH, "N", 0, "Channels of a subscriber (default 1)", 3},
     {"channel", KEY_CHANNEL, "NAME", 0,
-     "The channel, or with several what comes before -0, -1, ... (default bench)", 2},
-    {"publishers", KEY_PUBLISHERS, "N", 0, "Who publish in turn (default 1)", 2},
+     "The channel, or with several what comes before -0, -1, ... (default bench)", 3},
+    {"publishers", KEY_PUBLISHERS, "N", 0, "Who publish in turn (default 1)", 3},
     {"window", KEY_WINDOW, "N", 0,
-     "Flat out: messages under way (default: as many as make 10,000 deliveries, at least 1)", 2},
-    {"publish-url", KEY_PUBLISH_URL, "URL", 0, "Where clients publish (default: the same URL)", 2},
-    {"publish-token", KEY_PUBLISH_TOKEN, "TOKEN", 0, "With this token (default: the same)", 2},
+     "Flat out: messages under way (default: as many as make 10,000 deliveries, at least 1)", 3},
+    {"publish-url", KEY_PUBLISH_URL, "URL", 0, "Where clients publish (default: the same URL)", 3},
+    {"publish-token", KEY_PUBLISH_TOKEN, "TOKEN", 0, "With this token (default: the same)", 3},
     {"redis", KEY_REDIS, "HOST:PORT", 0, "The Redis to publish through (default 127.0.0.1:6379)",
-     2},
+     3},
     {"redis-prefix", KEY_REDIS_PREFIX, "TEXT", 0,
-     "What comes before the channel's name there (default limpet:)", 2},
+     "What comes before the channel's name there (default limpet:)", 3},
     {"api", KEY_API, "HOST:PORT", 0,
-     "The HTTP API to publish through (default: the spawned server's)", 2},
-    {"api-key", KEY_API_KEY, "KEY", 0, "With this key (default: the spawned server's)", 2},
-    {"arrivals", KEY_ARRIVALS, "N", 0, "New connections per second meanwhile (default 0)", 2},
+     "The HTTP API to publish through (default: the spawned server's)", 3},
+    {"api-key", KEY_API_KEY, "KEY", 0, "With this key (default: the spawned server's)", 3},
+    {"arrivals", KEY_ARRIVALS, "N", 0, "New connections per second meanwhile (default 0)", 3},
     {0},
 };
 
@@ -193,7 +194,7 @@ void messages_options_init(struct bench_options *options)
                                                 .channels = 1,
                                                 .channels_each = 1,
                                                 .size = 100,
-                                                .count = COUNT_DEFAULT,
+                                                .count = COUNT_NOT_GIVEN,
                                                 .drain_s = 5,
                                                 .channel = "bench",
                                                 .redis = "127.0.0.1:6379",
@@ -219,6 +220,9 @@ void messages_options_check(struct argp_state *state, struct bench_options *opti
 {
     struct bench_messages *messages = &options->messages;
 
+    if (messages->count == COUNT_NOT_GIVEN) {
+        messages->count = messages->duration_s > 0 ? 0 : COUNT_DEFAULT;
+    }
     if (messages->count == 0 && messages->duration_s == 0) {
         argp_error(state, "--messages 0 needs a --duration");
     }

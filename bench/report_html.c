@@ -75,17 +75,39 @@ static void write_tile_number(FILE *out, const char *label, double value, const 
     write_tile(out, label, text);
 }
 
-static void write_head(const struct result *result, FILE *out)
+static void write_title(const struct result *result, FILE *out)
 {
     char count[TEXT_SIZE];
+    char subscribers[TEXT_SIZE];
+
+    switch (result->options->scenario) {
+    case SCENARIO_IDLE:
+        text_print(out, "%s idle WebSocket connections", text_count(result->open, count));
+        break;
+    case SCENARIO_FANOUT:
+        text_print(out, "%s deliveries to %s subscribers",
+                   text_count(result->traffic.deliveries, count),
+                   text_count(result->open, subscribers));
+        break;
+    case SCENARIO_ECHO:
+        text_print(out, "%s messages sent back to %s connections",
+                   text_count(result->traffic.deliveries, count),
+                   text_count(result->open, subscribers));
+        break;
+    }
+}
+
+static void write_head(const struct result *result, FILE *out)
+{
     char memory[TEXT_SIZE];
 
-    text_print(out,
-               "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-               "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
-               "<title>%s idle connections</title>\n<style>\n%s</style></head>\n<body><main>\n",
-               text_count(result->open, count), style);
-    text_print(out, "<h1>%s idle WebSocket connections</h1>\n<p>", count);
+    text_print(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
+                    "<title>");
+    write_title(result, out);
+    text_print(out, "</title>\n<style>\n%s</style></head>\n<body><main>\n<h1>", style);
+    write_title(result, out);
+    text_print(out, "</h1>\n<p>");
     plot_escape(out, result->url);
     text_print(out, " &middot; TLS %s &middot; ",
                result->options->version == TLS_1_3 ? "1.3" : "1.2");
@@ -111,6 +133,27 @@ static void write_tiles(const struct result *result, FILE *out)
     write_tile_number(out, "of a bare TCP socket", result->ratio, "&times;");
     write_tile_number(out, "CPU per new connection", result->cpu_us_per_connection, " &micro;s");
     write_tile_number(out, "CPU per heartbeat", result->cpu_us_per_heartbeat, " &micro;s");
+    text_print(out, "</section>\n");
+}
+
+static void write_traffic_tiles(const struct result *result, FILE *out)
+{
+    const struct traffic *traffic = &result->traffic;
+    char text[TEXT_SIZE];
+
+    text_print(out, "<section class=\"tiles\">\n");
+    write_tile_number(out, "deliveries per second", result_per_second(traffic, traffic->deliveries),
+                      "");
+    write_tile(out, "lost", text_count(traffic->lost, text));
+    write_tile(out, "out of order", text_count(traffic->reordered, text));
+    write_tile(out, "twice", text_count(traffic->duplicated, text));
+    write_tile_number(out, "server CPU per delivery", traffic->cpu_us_per_delivery, " &micro;s");
+    write_tile(out, "median latency",
+               text_time((double)histogram_percentile(&traffic->latency, 50), text));
+    write_tile(out, "latency of 99 %",
+               text_time((double)histogram_percentile(&traffic->latency, 99), text));
+    write_tile(out, "largest latency",
+               text_time((double)histogram_percentile(&traffic->latency, 100), text));
     text_print(out, "</section>\n");
 }
 
@@ -154,36 +197,55 @@ static void write_ramp(const struct result *result, FILE *out)
     plot_close(&plot);
 }
 
-/* New connections per second, each over about a fortieth of the ramp. */
-static void write_rate(const struct result *result, FILE *out)
+struct rate {
+    const char *title;
+    const char *label;
+    const char *colour;
+    double from_s;
+    double to_s;
+    bool of_deliveries; /* else of new connections */
+};
+
+static uint64_t amount(const struct sample *sample, const struct rate *rate)
+{
+    return rate->of_deliveries ? sample->received : sample->opened;
+}
+
+/* What was added per second, each over about a fortieth of the time. */
+static void write_rate(const struct result *result, const struct rate *rate, FILE *out)
 {
     static struct plot_point rates[SAMPLES_MAX];
     const struct samples *samples = &result->samples;
-    double span_s = result->ramp_s / 40;
-    const struct sample *from = &samples->items[0];
+    double duration_s = rate->to_s - rate->from_s;
+    const struct sample *from = NULL;
     uint32_t count = 0;
     double rate_max = 1;
 
-    for (uint32_t i = 1; i < samples->count; i++) {
+    for (uint32_t i = 0; i < samples->count; i++) {
         const struct sample *to = &samples->items[i];
-        if (to->seconds > result->ramp_s) {
+        if (to->seconds > rate->to_s) {
             break;
         }
-        if (to->seconds - from->seconds < span_s) {
+        if (!from || to->seconds < rate->from_s) {
+            from = to;
+        }
+        double span_s = to->seconds - from->seconds;
+        if (span_s <= 0 || span_s < duration_s / 40) {
             continue;
         }
-        double rate = (double)(to->opened - from->opened) / (to->seconds - from->seconds);
-        rates[count++] = (struct plot_point){(from->seconds + to->seconds) / 2, rate};
-        rate_max = rate > rate_max ? rate : rate_max;
+        double per_second = (double)(amount(to, rate) - amount(from, rate)) / span_s;
+        double middle_s = (from->seconds + to->seconds) / 2 - rate->from_s;
+        rates[count++] = (struct plot_point){middle_s > 0 ? middle_s : 0, per_second};
+        rate_max = per_second > rate_max ? per_second : rate_max;
         from = to;
     }
     const struct plot plot = {
-        .out = out, .x_max = result->ramp_s > 0.2 ? result->ramp_s : 0.2, .y_max = rate_max * 1.06};
-    plot_open(&plot, "New connections per second during the ramp");
+        .out = out, .x_max = duration_s > 0.2 ? duration_s : 0.2, .y_max = rate_max * 1.06};
+    plot_open(&plot, rate->title);
     write_axes(&plot);
-    plot_label_y(&plot, "new connections per second");
-    plot_area(&plot, "teal", rates, count);
-    plot_line(&plot, "teal", rates, count);
+    plot_label_y(&plot, rate->label);
+    plot_area(&plot, rate->colour, rates, count);
+    plot_line(&plot, rate->colour, rates, count);
     plot_close(&plot);
 }
 
@@ -192,11 +254,11 @@ static void write_rate(const struct result *result, FILE *out)
 #define LATENCY_POINTS 160
 #define NINES_MAX      4.0 /* the axis ends at 99.99 % */
 
-static const struct {
+struct latency_line {
     const char *name;
     const char *colour;
-} latency_lines[LATENCY_STEPS] = {
-    {"TCP connect", "violet"}, {"TLS handshake", "teal"}, {"upgrade", "amber"}, {"total", "blue"}};
+    const struct histogram *histogram;
+};
 
 /* The axis of percentiles is that of nines: as much room for 90 to 99 as for 99 to 99.9. */
 static double percent_at(double nines)
@@ -223,14 +285,27 @@ static void write_latency_ticks(const struct plot *plot)
     }
 }
 
-static void write_latency(const struct result *result, FILE *out)
+static void write_latency_line(const struct plot *plot, const struct latency_line *line)
+{
+    struct plot_point points[LATENCY_POINTS + 1];
+
+    for (uint32_t i = 0; i <= LATENCY_POINTS; i++) {
+        double nines = NINES_MAX * i / LATENCY_POINTS;
+        double y = log10(milliseconds(histogram_percentile(line->histogram, percent_at(nines))));
+        points[i] = (struct plot_point){nines, y < plot->y_min ? plot->y_min : y};
+    }
+    plot_line(plot, line->colour, points, LATENCY_POINTS + 1);
+}
+
+static void write_latency(FILE *out, const char *title, const struct latency_line *lines,
+                          uint32_t count)
 {
     double low = 1e9;
     double high = 0.001;
 
-    for (uint32_t step = 0; step < LATENCY_STEPS; step++) {
-        double first = milliseconds(histogram_percentile(&result->latency[step], 1));
-        double last = milliseconds(histogram_percentile(&result->latency[step], 99.99));
+    for (uint32_t i = 0; i < count; i++) {
+        double first = milliseconds(histogram_percentile(lines[i].histogram, 1));
+        double last = milliseconds(histogram_percentile(lines[i].histogram, 99.99));
         low = first < low ? first : low;
         high = last > high ? last : high;
     }
@@ -238,27 +313,18 @@ static void write_latency(const struct result *result, FILE *out)
                               .x_max = NINES_MAX,
                               .y_min = floor(log10(low)),
                               .y_max = ceil(log10(high * 1.05))};
-    plot_open(&plot, "Time to open one connection, by percentile");
+    plot_open(&plot, title);
     write_latency_ticks(&plot);
-    for (uint32_t step = 0; step < LATENCY_STEPS; step++) {
-        struct plot_point points[LATENCY_POINTS + 1];
-        for (uint32_t i = 0; i <= LATENCY_POINTS; i++) {
-            double nines = NINES_MAX * i / LATENCY_POINTS;
-            double value =
-                milliseconds(histogram_percentile(&result->latency[step], percent_at(nines)));
-            double y = log10(value);
-            points[i] = (struct plot_point){nines, y < plot.y_min ? plot.y_min : y};
-        }
-        plot_line(&plot, latency_lines[step].colour, points, LATENCY_POINTS + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        write_latency_line(&plot, &lines[i]);
     }
     plot_close(&plot);
     text_print(out, "<div class=\"key\">");
-    for (uint32_t step = 0; step < LATENCY_STEPS; step++) {
+    for (uint32_t i = 0; i < count; i++) {
         char median[TEXT_SIZE];
-        uint64_t value = histogram_percentile(&result->latency[step], 50);
-        text_print(out, "<span><i class=\"%s\"></i>%s, median %s</span>",
-                   latency_lines[step].colour, latency_lines[step].name,
-                   text_time((double)value, median));
+        uint64_t value = histogram_percentile(lines[i].histogram, 50);
+        text_print(out, "<span><i class=\"%s\"></i>%s, median %s</span>", lines[i].colour,
+                   lines[i].name, text_time((double)value, median));
     }
     text_print(out, "</div>\n");
 }
@@ -378,31 +444,120 @@ static void write_outcomes(const struct result *result, FILE *out)
     text_print(out, "</table>\n");
 }
 
-void report_html(const struct result *result, FILE *out)
+/* --- messages --------------------------------------------------------------------------------- */
+
+static void write_traffic_table(const struct result *result, FILE *out)
 {
-    write_head(result, out);
-    write_tiles(result, out);
-    if (result->samples.count > 1) {
-        text_print(out, "<section class=\"card\"><h2>Ramp and hold</h2>\n");
-        write_ramp(result, out);
-        text_print(out, "</section>\n<section class=\"card\"><h2>Rate</h2>\n");
-        write_rate(result, out);
+    const struct traffic *traffic = &result->traffic;
+    const struct bench_messages *messages = &result->options->messages;
+    char text[TEXT_SIZE];
+
+    text_print(out, "<table><tr><th>messages of %" PRIu32 " bytes</th><th></th></tr>\n",
+               messages->size);
+    write_row(out, "published", text_count(traffic->publications, text));
+    write_row(out, "refused of them", text_count(traffic->refused, text));
+    write_row(out, "deliveries expected", text_count(traffic->expected, text));
+    write_row(out, "delivered", text_count(traffic->deliveries, text));
+    (void)snprintf(text, sizeof(text), "%.2f s", traffic->seconds);
+    write_row(out, "first publication to last delivery", text);
+    write_row(out, "pings answered meanwhile", text_count(traffic->pings_answered, text));
+    write_row(out, "pong deadlines missed", text_count(traffic->pong_deadlines_missed, text));
+    if (messages->arrivals > 0) {
+        write_row(out, "connections opened meanwhile", text_count(traffic->arrivals_opened, text));
+        write_row(out, "failed or lost of them", text_count(traffic->arrivals_failed, text));
+    }
+    if (!isnan(traffic->cpu_share)) {
+        (void)snprintf(text, sizeof(text), "%.2f", traffic->cpu_share);
+        write_row(out, "CPUs that the server used", text);
+    }
+    text_print(out, "</table>\n");
+}
+
+static void write_traffic(const struct result *result, FILE *out)
+{
+    const struct traffic *traffic = &result->traffic;
+    const struct latency_line lines[] = {
+        {"publication to delivery", "blue", &traffic->latency},
+        {"opening a connection meanwhile", "violet", &traffic->arrivals_latency}};
+    const struct rate rate = {"Deliveries per second over time",
+                              "deliveries per second",
+                              "teal",
+                              traffic->start_s,
+                              traffic->start_s + traffic->seconds,
+                              true};
+
+    if (traffic->deliveries > 0) {
+        text_print(out, "<section class=\"card\"><h2>Latency</h2>\n");
+        write_latency(out, "Latency by percentile", lines,
+                      traffic->arrivals_latency.count > 0 ? 2 : 1);
+        text_print(out, "</section>\n<section class=\"card\"><h2>Deliveries</h2>\n");
+        write_rate(result, &rate, out);
         text_print(out, "</section>\n");
     }
-    text_print(out, "<section class=\"card\"><h2>Memory of one idle connection</h2>\n");
-    write_memory(result, out);
+    text_print(out, "<section class=\"card\">\n");
+    write_traffic_table(result, out);
     text_print(out, "</section>\n");
-    if (result->latency[LATENCY_TOTAL].count > 0) {
-        text_print(out, "<section class=\"card\"><h2>Time to open one</h2>\n<p>");
-        if (result->options->rate == 0) {
-            text_print(out, "At full rate: mostly waiting for the %" PRIu32 " others in flight.",
-                       result->options->in_flight_max);
-        } else {
-            text_print(out, "At %" PRIu32 " new connections per second.", result->options->rate);
-        }
-        text_print(out, "</p>\n");
-        write_latency(result, out);
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+static void write_opening(const struct result *result, FILE *out)
+{
+    const struct latency_line lines[LATENCY_STEPS] = {
+        {"TCP connect", "violet", &result->latency[LATENCY_CONNECT]},
+        {"TLS handshake", "teal", &result->latency[LATENCY_TLS]},
+        {"upgrade", "amber", &result->latency[LATENCY_UPGRADE]},
+        {"total", "blue", &result->latency[LATENCY_TOTAL]}};
+
+    text_print(out, "<section class=\"card\"><h2>Time to open one</h2>\n<p>");
+    if (result->options->rate == 0) {
+        text_print(out, "At full rate: mostly waiting for the %" PRIu32 " others in flight.",
+                   result->options->in_flight_max);
+    } else {
+        text_print(out, "At %" PRIu32 " new connections per second.", result->options->rate);
+    }
+    text_print(out, "</p>\n");
+    write_latency(out, "Time to open one connection, by percentile", lines, LATENCY_STEPS);
+    text_print(out, "</section>\n");
+}
+
+static void write_ramp_cards(const struct result *result, FILE *out)
+{
+    const struct rate rate = {"New connections per second during the ramp",
+                              "new connections per second",
+                              "teal",
+                              0,
+                              result->ramp_s,
+                              false};
+
+    text_print(out, "<section class=\"card\"><h2>Ramp and hold</h2>\n");
+    write_ramp(result, out);
+    text_print(out, "</section>\n<section class=\"card\"><h2>Rate</h2>\n");
+    write_rate(result, &rate, out);
+    text_print(out, "</section>\n");
+}
+
+void report_html(const struct result *result, FILE *out)
+{
+    bool is_idle = result->options->scenario == SCENARIO_IDLE;
+
+    write_head(result, out);
+    if (is_idle) {
+        write_tiles(result, out);
+    } else {
+        write_traffic_tiles(result, out);
+        write_traffic(result, out);
+    }
+    if (result->samples.count > 1 && is_idle) {
+        write_ramp_cards(result, out);
+    }
+    if (is_idle || result->reference.count > 0) {
+        text_print(out, "<section class=\"card\"><h2>Memory of one idle connection</h2>\n");
+        write_memory(result, out);
         text_print(out, "</section>\n");
+    }
+    if (result->latency[LATENCY_TOTAL].count > 0) {
+        write_opening(result, out);
     }
     text_print(out, "<div class=\"pair\"><section class=\"card\">\n");
     write_outcomes(result, out);

@@ -122,8 +122,9 @@ static bool open_groups(struct worker *worker)
         first += count;
         left -= count;
         const struct group *group = &clients->groups[i];
-        worker->waits[2 * i] = (struct pollfd){.fd = ring_fd(group->ring), .events = POLLIN};
-        worker->waits[2 * i + 1] = (struct pollfd){.fd = group->event_fd, .events = POLLIN};
+        struct pollfd *waits = &worker->waits[2 * (size_t)i];
+        waits[0] = (struct pollfd){.fd = ring_fd(group->ring), .events = POLLIN};
+        waits[1] = (struct pollfd){.fd = group->event_fd, .events = POLLIN};
     }
     return true;
 }
@@ -383,7 +384,7 @@ static void serve(struct worker *worker, uint64_t now)
     for (uint32_t i = 0; i < clients->group_count; i++) {
         timeout.tv_nsec = clients->groups[i].has_queued ? 0 : timeout.tv_nsec;
     }
-    (void)ppoll(worker->waits, 2 * clients->group_count, &timeout, NULL);
+    (void)ppoll(worker->waits, 2 * (nfds_t)clients->group_count, &timeout, NULL);
     for (uint32_t g = 0; g < clients->group_count; g++) {
         struct group *group = &clients->groups[g];
         const struct pollfd *waits = &worker->waits[2 * (size_t)g];

@@ -89,6 +89,22 @@ static bool take(struct deliveries *deliveries, uint32_t subscriber, struct stam
     return deliveries_take(deliveries, subscriber, slice_from(message, sizeof(message)), 5000);
 }
 
+/* Every publisher's message of that number to every channel of the subscriber. */
+static void take_all(struct deliveries *deliveries, uint32_t subscriber, uint32_t sequence)
+{
+    const struct audience *audience = deliveries->audience;
+
+    for (uint32_t place = 0; place < audience->channels_each; place++) {
+        for (uint16_t publisher = 0; publisher < deliveries->publishers; publisher++) {
+            const struct stamp stamp = {.channel = audience_channel(audience, subscriber, place),
+                                        .publisher = publisher,
+                                        .sequence = sequence,
+                                        .time_ns = 4000};
+            assert_true(take(deliveries, subscriber, stamp));
+        }
+    }
+}
+
 static void test_each_track_is_its_own(void **state)
 {
     const struct audience audience = {.subscribers = 12, .channels = 4, .channels_each = 2};
@@ -99,15 +115,7 @@ static void test_each_track_is_its_own(void **state)
     assert_int_equal(deliveries_open(deliveries, &audience, 3, 6, 6), 0);
     for (uint32_t sequence = 1; sequence <= 2; sequence++) {
         for (uint32_t i = 6; i < 12; i++) {
-            for (uint32_t place = 0; place < 2; place++) {
-                for (uint16_t publisher = 0; publisher < 3; publisher++) {
-                    const struct stamp stamp = {.channel = audience_channel(&audience, i, place),
-                                                .publisher = publisher,
-                                                .sequence = sequence,
-                                                .time_ns = 4000};
-                    assert_true(take(deliveries, i, stamp));
-                }
-            }
+            take_all(deliveries, i, sequence);
         }
     }
     assert_int_equal(counter_read(&deliveries->counts.received), 6 * 2 * 3 * 2);

@@ -104,6 +104,10 @@ static void test_every_word(void **state)
     assert_int_equal(messages.via, VIA_REDIS);
     assert_int_equal(messages.channels, 50);
     assert_int_equal(messages.channels_each, 7);
+    messages = READ("--spawn", "--duration", "9");
+    assert_int_equal(messages.count, 0); /* as many as come about */
+    messages = READ("--spawn", "--duration", "9", "--messages", "7");
+    assert_int_equal(messages.count, 7);
     messages = READ("--spawn", "--publishers", "3", "--messages", "0", "--duration", "9",
                     "--message-rate", "5", "--window", "6", "--drain", "8");
     assert_int_equal(messages.publishers, 3);

@@ -98,6 +98,121 @@ static void test_every_outcome_is_there(void **state)
     free(result);
 }
 
+/* --- messages --------------------------------------------------------------------------------- */
+
+static const struct bench_options fanout_options = {
+    .scenario = SCENARIO_FANOUT,
+    .connections = 1000,
+    .in_flight_max = 256,
+    .threads = 1,
+    .messages = {.publishers = 1, .channels = 1, .channels_each = 1, .size = 100, .arrivals = 5},
+};
+
+static struct result *make_fanout(void)
+{
+    struct result *result = make_result();
+
+    result->options = &fanout_options;
+    result->traffic = (struct traffic){.publications = 100,
+                                       .refused = 1,
+                                       .expected = 99000,
+                                       .deliveries = 98990,
+                                       .lost = 10,
+                                       .reordered = 3,
+                                       .duplicated = 2,
+                                       .start_s = 4,
+                                       .seconds = 2,
+                                       .cpu_us_per_delivery = 5.5,
+                                       .cpu_us_per_delivery_net = NAN,
+                                       .cpu_held_share = NAN,
+                                       .cpu_share = 0.4,
+                                       .own_cpu_us_per_delivery = NAN};
+    for (uint64_t i = 1; i <= 100; i++) {
+        histogram_record(&result->traffic.latency, i * 1000000);
+    }
+    histogram_record(&result->traffic.arrivals_latency, 5000000);
+    return result;
+}
+
+static double real_of(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+
+    assert_non_null(value);
+    return json_number_value(value);
+}
+
+static void test_stable_names_of_messages(void **state)
+{
+    struct result *result = make_fanout();
+    json_t *object = report_json(result);
+
+    (void)state;
+    assert_non_null(object);
+    assert_true(real_of(object, "deliveries") == 98990);
+    assert_true(real_of(object, "lost") == 10);
+    assert_true(real_of(object, "reordered") == 3);
+    assert_true(real_of(object, "duplicated") == 2);
+    assert_true(real_of(object, "deliveries_per_second") == 49495);
+    assert_true(real_of(object, "server_cpu_us_per_delivery") == 5.5);
+    assert_true(json_is_null(json_object_get(object, "server_cpu_us_per_delivery_net")));
+    double p50 = real_of(object, "latency_ms_p50");
+    assert_true(p50 >= 50 && p50 < 50.5);
+    double p99 = real_of(object, "latency_ms_p99");
+    assert_true(p99 >= 99 && p99 < 100);
+    assert_true(real_of(object, "latency_ms_max") == 100);
+    assert_string_equal(json_string_value(json_object_get(object, "scenario")), "fanout");
+    assert_non_null(json_object_get(object, "connections_open"));
+    json_decref(object);
+    free(result);
+}
+
+static void test_without_deliveries_there_is_no_latency(void **state)
+{
+    struct result *result = make_fanout();
+
+    (void)state;
+    result->traffic.deliveries = 0;
+    result->traffic.seconds = 0;
+    json_t *object = report_json(result);
+    assert_true(json_is_null(json_object_get(object, "latency_ms_p50")));
+    assert_true(json_is_null(json_object_get(object, "deliveries_per_second")));
+    json_decref(object);
+    free(result);
+}
+
+/* Held for 1 s at 10 %, then 2 s in which 1,000 deliveries cost 500 us each besides. */
+static void test_cpu_of_a_delivery(void **state)
+{
+    struct result *result = make_fanout();
+    struct measure measure = {
+        .process = {.count = 1},
+        .ramp_end = {.time_ns = 1000000000, .cpu_ns = 50000000},
+        .hold_end = {.time_ns = 2000000000, .cpu_ns = 150000000},
+        .traffic_start = {.time_ns = 3000000000, .cpu_ns = 250000000, .pings_answered = 7},
+        .traffic_end = {.time_ns = 5000000000,
+                        .cpu_ns = 250000000u + 200000000u + 500000000u,
+                        .own_cpu_ns = 30000000,
+                        .pings_answered = 12},
+    };
+
+    (void)state;
+    result->traffic.deliveries = 1000;
+    measure_traffic(&measure, result);
+    assert_true(fabs(result->traffic.cpu_us_per_delivery - 700) < 0.001);
+    assert_true(fabs(result->traffic.cpu_us_per_delivery_net - 500) < 0.001);
+    assert_true(fabs(result->traffic.cpu_held_share - 0.1) < 0.001);
+    assert_true(fabs(result->traffic.cpu_share - 0.35) < 0.001);
+    assert_true(fabs(result->traffic.own_cpu_us_per_delivery - 30) < 0.001);
+    assert_int_equal(result->traffic.pings_answered, 5);
+
+    measure.process.count = 0; /* a server elsewhere */
+    measure_traffic(&measure, result);
+    assert_true(isnan(result->traffic.cpu_us_per_delivery));
+    assert_true(!isnan(result->traffic.own_cpu_us_per_delivery));
+    free(result);
+}
+
 /* --- figures ---------------------------------------------------------------------------------- */
 
 /* 1 s of quiet at 10 %, then a ramp and a hold with heartbeats. */
@@ -288,11 +403,48 @@ static void test_the_page(void **state)
     free(result);
 }
 
+static void test_table_and_page_of_messages(void **state)
+{
+    struct result *result = make_fanout();
+
+    (void)state;
+    for (uint32_t i = 0; i < 60; i++) {
+        const struct sample sample = {
+            .seconds = i * 0.2, .opened = 1000, .open = 1000, .received = i < 20 ? 0 : i * 1000u};
+        samples_add(&result->samples, &sample);
+    }
+    char *text = written(report_text, result);
+    assert_non_null(strstr(text, "98,990   of 99000 expected"));
+    assert_non_null(strstr(text, "refused of them"));
+    assert_null(strstr(text, "nan"));
+    free(text);
+    text = written(report_html, result);
+    assert_non_null(strstr(text, "98,990 deliveries to 990 subscribers"));
+    assert_non_null(strstr(text, "Latency by percentile"));
+    assert_non_null(strstr(text, "Deliveries per second over time"));
+    assert_non_null(strstr(text, "opening a connection meanwhile"));
+    assert_non_null(strstr(text, "</main></body></html>"));
+    assert_null(strstr(text, "nan"));
+    assert_null(strstr(text, "inf"));
+    free(text);
+
+    result->traffic.deliveries = 0; /* nothing came: no plots */
+    text = written(report_html, result);
+    assert_null(strstr(text, "Latency by percentile"));
+    assert_non_null(strstr(text, "</main></body></html>"));
+    free(text);
+    free(result);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stable_names),
         cmocka_unit_test(test_every_outcome_is_there),
+        cmocka_unit_test(test_stable_names_of_messages),
+        cmocka_unit_test(test_without_deliveries_there_is_no_latency),
+        cmocka_unit_test(test_cpu_of_a_delivery),
+        cmocka_unit_test(test_table_and_page_of_messages),
         cmocka_unit_test(test_cpu_of_connections_and_heartbeats),
         cmocka_unit_test(test_too_few_heartbeats_have_no_cost),
         cmocka_unit_test(test_samples_are_thinned_and_not_lost),
