@@ -10,14 +10,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define ARENA_SHARE     8 /* the part of the arena that may wait for its turn */
-#define SENDS_SHARE     4 /* and that the sends of a run may take, when several go together */
-#define TURNS_A_TICK    4 /* of large channels: the fewest */
-#define PREFETCH_AHEAD  8u
-#define HOLD_MIN_MS     10
-#define HOLD_MAX_MS     320
-#define QUEUE_SHARE     4  /* several publications together are at most this part of a queue */
-#define PUBLICATION_TAX 64 /* what one takes beside its bytes */
+#define ARENA_SHARE      8 /* the part of the arena that may wait for its turn */
+#define SENDS_SHARE      4 /* and that the sends of a run may take, when several go together */
+#define TURNS_A_TICK     4 /* of large channels: the fewest */
+#define PREFETCH_AHEAD   8u
+#define HOLD_MIN_MS      10
+#define HOLD_MAX_MS      320
+#define BEHIND_BYTES_MAX (4 * OUTBOUND_DATA_MAX)
+#define QUEUE_SHARE      4  /* several publications together are at most this part of a queue */
+#define PUBLICATION_TAX  64 /* what one takes beside its bytes */
 
 /*
  * A channel with work. Its publications wait in a list, oldest first; those of the run have been
@@ -36,7 +37,7 @@ struct topic {
     uint32_t members;  /* block of the run: numbers, then generations; or NONE */
     uint32_t count;
     uint32_t at;
-    uint32_t behind;       /* members whose last send was still under way when their turn came */
+    uint32_t behind;       /* members that had not taken their last message when their turn came */
     uint32_t hold_ms;      /* how long that is held back; 0: not at all */
     uint32_t unsubscribes; /* the table's count when the run started */
     uint8_t name_size;
@@ -392,6 +393,17 @@ static uint32_t form_for(struct shard *shard, struct topic *topic, const struct 
     return topic->deflated;
 }
 
+/* It has not taken the last message yet, but is not far from it. Whoever has stopped reading has a
+ * queue that grows, and slows nobody down: what becomes of it is its channel's policy. */
+static bool is_behind(const struct shard *shard, const struct conn *conn)
+{
+    const uint32_t queue_max = shard->server->options->limits.queue_bytes_max;
+    const uint32_t share = queue_max / QUEUE_SHARE;
+
+    return conn->in_flight & CONN_SENDING &&
+           conn->queue_bytes <= (share < BEHIND_BYTES_MAX ? share : BEHIND_BYTES_MAX);
+}
+
 /* Queues the run's message for its next members, at most count_max; returns their number. */
 static uint32_t advance(struct shard *shard, struct topic *topic, uint32_t count_max)
 {
@@ -411,7 +423,7 @@ static uint32_t advance(struct shard *shard, struct topic *topic, uint32_t count
             __builtin_prefetch(conn_at(shard, numbers[i + PREFETCH_AHEAD]), 1);
         }
         const struct conn *conn = conn_at(shard, numbers[i]);
-        topic->behind += conn->in_flight & CONN_SENDING ? 1 : 0;
+        topic->behind += is_behind(shard, conn) ? 1 : 0;
         /* Nothing follows a close frame (RFC 6455, section 5.5.1). */
         if (conn->state == CONN_OPEN && conn->generation == generations[i] &&
             (all_stay || channel_reaches(shard->channels, name_of(topic), numbers[i]))) {
