@@ -38,6 +38,7 @@ enum weather {
 /* Since when a connection is dead: a number must be free again soon. */
 struct death {
     uint64_t since_ns;
+    uint64_t since_relay_turn;
     uint32_t turns; /* 0: it lives */
 };
 
@@ -62,6 +63,7 @@ struct world {
     enum slow_policy policy; /* of the channel */
     bool has_presence;       /* of the world's channel */
     uint32_t relay_turns;    /* one in so many rounds */
+    uint64_t relay_turned;   /* so often */
     bool stopping;
     bool jumped;     /* a clock has jumped */
     bool has_resets; /* the network resets connections and loses them while they are accepted */
