@@ -105,6 +105,7 @@ struct broker_health {
     uint64_t caught_up;     /* publications delivered from history after a gap */
     uint64_t gaps;          /* times that publications of a channel were lost for good */
     uint64_t malformed;     /* replies of a wrong shape */
+    uint64_t errors;        /* that the broker answered */
     uint64_t joins_refused; /* no room for the member */
     uint32_t requests;      /* in flight */
     uint32_t followed;      /* channels and patterns */

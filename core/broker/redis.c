@@ -1,169 +1,110 @@
-#include "broker/redis.h"
-
+#include "base/random.h"
 #include "broker/redis_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#define FOLLOWED_ESTIMATE 65536u
+#define PATTERNS_ESTIMATE 1024u
+#define BURST_MS          100u /* of the pace of subscribing, that is saved up while nothing is */
 #define LINES_INTERVAL_MS 10000u
-#define CANARIES_MISSED   3u /* then the subscriber's connection is taken for dead */
 
-/* --- events ----------------------------------------------------------------------------------- */
+/* --- what goes wrong -------------------------------------------------------------------------- */
 
-static void event_free(struct redis_event *event)
-{
-    if (event) {
-        freeReplyObject(event->reply);
-        free(event->publications);
-        free(event->members);
-        free(event);
-    }
-}
-
-struct redis_event *redis_event_add(struct redis *redis, const struct broker_event *event,
-                                    redisReply *reply)
-{
-    struct redis_event *added = calloc(1, sizeof(*added));
-
-    if (!added) { /* a ticket without its answer: the relay gives up on it when it stops */
-        redis_complain(redis, "an event of redis is lost", "no memory");
-        freeReplyObject(reply);
-        return NULL;
-    }
-    added->event = *event;
-    added->reply = reply;
-    if (redis->event_last) {
-        redis->event_last->next = added;
-    } else {
-        redis->event_first = added;
-    }
-    redis->event_last = added;
-    redis->event_count++;
-    return added;
-}
-
-static bool redis_next(struct broker *broker, struct broker_event *event)
-{
-    struct redis *redis = redis_of(broker);
-
-    event_free(redis->lent);
-    redis->lent = redis->event_first;
-    if (!redis->lent) {
-        return false;
-    }
-    redis->event_first = redis->lent->next;
-    if (!redis->event_first) {
-        redis->event_last = NULL;
-    }
-    redis->event_count--;
-    *event = redis->lent->event;
-    return true;
-}
-
-void redis_complain(struct redis *redis, const char *event, const char *text)
+void redis_complain(struct redis *redis, const char *what)
 {
     uint64_t suppressed;
 
+    redis->malformed++;
+    if (log_limit_pass(&redis->malformed_lines, redis->now_ms, LINES_INTERVAL_MS, &suppressed)) {
+        LOG(LOG_WARN, "redis answered in a wrong shape", log_text("what", what),
+            log_number("suppressed", (int64_t)suppressed));
+    }
+}
+
+void redis_tell_error(struct redis *redis, const char *what, const redisReply *reply)
+{
+    uint64_t suppressed;
+
+    redis->errors++;
     if (log_limit_pass(&redis->error_lines, redis->now_ms, LINES_INTERVAL_MS, &suppressed)) {
-        LOG(LOG_WARN, event, log_text("reason", text),
+        LOG(LOG_WARN, "redis refused", log_text("what", what),
+            log_text("error", reply ? reply->str : ""),
             log_number("suppressed", (int64_t)suppressed));
     }
 }
 
 /* --- the turn --------------------------------------------------------------------------------- */
 
-static bool has_scout(const struct redis *redis)
+/* Sees to what connections' ends and beginnings mean for what they carried. */
+static void check_node(struct redis *redis, struct redis_node *node)
 {
-    return redis->options->topology != REDIS_SINGLE;
+    if (node->commands.has_ended) {
+        node->commands.has_ended = false;
+        redis_requests_fail(redis, node);
+        redis->is_stale = true;
+    }
+    if (node->subscriber.has_ended) {
+        node->subscriber.has_ended = false;
+        redis_subscriptions_end(redis, node);
+    }
+    if (node->commands.has_come_up) {
+        node->commands.has_come_up = false;
+        redis_members_refresh_all(redis);
+    }
+    if (node->subscriber.has_come_up) {
+        node->subscriber.has_come_up = false;
+        redis_subscriptions_begin(redis, node);
+    }
 }
 
-static uint32_t poll_link(struct redis *redis, struct redis_link *link, struct pollfd *fds,
-                          uint32_t count, uint64_t *wake_ms)
+static void check_nodes(struct redis *redis)
 {
-    if (!redis_link_poll(link, &fds[count], redis->now_ms, wake_ms)) {
-        return count;
+    for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
+        if (redis->nodes[i].is_used) {
+            check_node(redis, &redis->nodes[i]);
+        }
     }
-    if (link->state == REDIS_LINK_UP && !link->is_drained) {
-        *wake_ms = redis->now_ms; /* replies wait in its reader */
-    }
-    return count + 1;
 }
 
+static void grow_allowance(struct redis *redis, uint64_t now_ms)
+{
+    const uint64_t pace = redis->options.subscribes_per_s;
+    const uint64_t most = pace * BURST_MS > 1000 ? pace * BURST_MS : 1000;
+
+    redis->allowance += (now_ms - redis->now_ms) * pace;
+    if (redis->allowance > most) {
+        redis->allowance = most;
+    }
+    redis->now_ms = now_ms;
+}
+
+static void sooner(uint64_t *wake_ms, uint64_t at_ms)
+{
+    if (at_ms < *wake_ms) {
+        *wake_ms = at_ms;
+    }
+}
+
+/* What is to be asked is appended first, so that it leaves before the wait. */
 static uint32_t redis_poll(struct broker *broker, struct pollfd *fds, uint64_t now_ms,
                            uint64_t *wake_ms)
 {
     struct redis *redis = redis_of(broker);
-    const uint64_t tick_ms = redis->due_first ? 10 : 100;
-    uint32_t count = 0;
 
-    redis->now_ms = now_ms;
-    *wake_ms = now_ms + tick_ms;
-    if (has_scout(redis)) {
-        count = poll_link(redis, &redis->scout, fds, count, wake_ms);
+    *wake_ms = UINT64_MAX;
+    grow_allowance(redis, now_ms);
+    check_nodes(redis);
+    sooner(wake_ms, redis_subscriptions_turn(redis));
+    redis_catch_up_turn(redis);
+    sooner(wake_ms, redis_members_turn(redis));
+    sooner(wake_ms, redis_requests_turn(redis));
+    const uint32_t count = redis_topology_poll(redis, fds, wake_ms);
+    check_nodes(redis);
+    if (redis->failed.first || redis->delivering) {
+        *wake_ms = now_ms;
     }
-    for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
-        if (redis->nodes[i].is_used) {
-            count = poll_link(redis, &redis->nodes[i].commands, fds, count, wake_ms);
-            count = poll_link(redis, &redis->nodes[i].subscriber, fds, count, wake_ms);
-        }
-    }
-    ASSERT(count <= BROKER_FDS_MAX);
     return count;
-}
-
-static short events_of(const struct redis_link *link, const struct pollfd *fds, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (link->fd >= 0 && fds[i].fd == link->fd) {
-            return fds[i].revents;
-        }
-    }
-    return 0;
-}
-
-static void turn_node(struct redis *redis, struct redis_node *node, const struct pollfd *fds,
-                      uint32_t count)
-{
-    redis_link_turn(&node->commands, events_of(&node->commands, fds, count), redis->now_ms);
-    redis_link_turn(&node->subscriber, events_of(&node->subscriber, fds, count), redis->now_ms);
-    redis_follows_take(redis, node);
-    redis_requests_take(redis, node);
-    if (node->commands.has_ended) {
-        node->commands.has_ended = false;
-        redis_requests_end(redis, node);
-        redis_scout_hurry(redis);
-    }
-    if (node->subscriber.has_ended) {
-        node->subscriber.has_ended = false;
-        redis_follows_end(redis, node);
-    }
-    if (node->commands.has_come_up && node->commands.state == REDIS_LINK_UP) {
-        node->commands.has_come_up = false;
-        redis_catch_up_resume(redis);
-        redis_members_renew(redis);
-    }
-    if (node->subscriber.has_come_up && node->subscriber.state == REDIS_LINK_UP) {
-        node->subscriber.has_come_up = false;
-        redis->canary_back_ms = redis->now_ms;
-    }
-}
-
-static void turn_canary(struct redis *redis)
-{
-    const uint32_t interval_ms = redis->options->canary_interval_ms;
-
-    if (redis->canary->state != FOLLOW_ON) {
-        return;
-    }
-    if (redis->now_ms >= redis->canary_at_ms) {
-        redis->canary_at_ms = redis->now_ms + interval_ms;
-        redis_send_canary(redis);
-    }
-    if (redis->now_ms - redis->canary_back_ms >
-        (uint64_t)CANARIES_MISSED * interval_ms + redis->options->timeout_ms) {
-        redis_link_end(&redis->nodes[redis->canary->node].subscriber,
-                       "what is published does not come back", redis->now_ms);
-    }
 }
 
 static void redis_turn(struct broker *broker, const struct pollfd *fds, uint32_t count,
@@ -171,84 +112,125 @@ static void redis_turn(struct broker *broker, const struct pollfd *fds, uint32_t
 {
     struct redis *redis = redis_of(broker);
 
-    redis->now_ms = now_ms;
-    if (has_scout(redis)) {
-        redis_link_turn(&redis->scout, events_of(&redis->scout, fds, count), now_ms);
-        redis_scout_turn(redis);
-        redis->scout.has_ended = false;
-        redis->scout.has_come_up = false;
+    grow_allowance(redis, now_ms);
+    redis->was_polled = count > 0;
+    redis_topology_turn(redis, fds, count);
+    check_nodes(redis);
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+static void give_back_lent(struct redis *redis)
+{
+    freeReplyObject(redis->lent_reply);
+    free(redis->lent_held);
+    free(redis->publications);
+    free(redis->present);
+    redis->lent_reply = NULL;
+    redis->lent_held = NULL;
+    redis->publications = NULL;
+    redis->present = NULL;
+}
+
+static bool next_waiting(struct redis *redis, struct broker_event *event)
+{
+    return redis_requests_next_failed(redis, event) || redis_catch_up_next(redis, event);
+}
+
+/* Messages before answers: a publication is delivered before its publisher hears of it, where both
+ * have come. */
+static bool next_of_node(struct redis *redis, struct redis_node *node, struct broker_event *event)
+{
+    redisReply *reply;
+
+    while ((reply = redis_link_next(&node->subscriber, redis->now_ms))) {
+        if (redis_pushes_take(redis, node, reply, event)) {
+            return true;
+        }
+    }
+    while ((reply = redis_link_next(&node->commands, redis->now_ms))) {
+        if (redis_requests_take(redis, node, reply, event) || next_waiting(redis, event)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool redis_next(struct broker *broker, struct broker_event *event)
+{
+    struct redis *redis = redis_of(broker);
+
+    give_back_lent(redis);
+    if (next_waiting(redis, event)) {
+        return true;
     }
     for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
-        turn_node(redis, &redis->nodes[i], fds, count);
+        struct redis_node *node = &redis->nodes[redis->turn_node];
+        if (node->is_used && next_of_node(redis, node, event)) {
+            return true;
+        }
+        redis->turn_node = (redis->turn_node + 1) % REDIS_MASTERS_MAX;
     }
-    redis_follows_step(redis);
-    redis_members_step(redis);
-    turn_canary(redis);
+    check_nodes(redis);
+    return next_waiting(redis, event);
 }
 
-/* --- health ----------------------------------------------------------------------------------- */
-
-/* Every slot has a node that can be asked, and one that is listened to. */
-static bool is_up(const struct redis *redis)
-{
-    uint8_t before = REDIS_NO_NODE;
-
-    for (uint32_t slot = 0; slot < (redis->is_cluster ? REDIS_SLOTS : 1); slot++) {
-        const uint8_t number = redis->is_cluster ? redis->slots[slot] : 0;
-        if (number == before && slot > 0) {
-            continue;
-        }
-        before = number;
-        if (number == REDIS_NO_NODE || redis->nodes[number].commands.state != REDIS_LINK_UP ||
-            redis->nodes[number].subscriber.state != REDIS_LINK_UP) {
-            return false;
-        }
-    }
-    return true;
-}
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void redis_health(struct broker *broker, struct broker_health *health, uint64_t now_ms)
 {
     const struct redis *redis = redis_of(broker);
+    uint64_t oldest_ms = redis->opened_ms;
+    bool has_node = false;
 
-    *health = redis->health;
-    health->is_up = is_up(redis);
-    health->canary_age_ms = now_ms - redis->canary_back_ms;
-    health->requests = redis->request_count;
-    health->followed = redis->follow_count;
+    *health = (struct broker_health){
+        .is_up = redis_topology_is_up(redis),
+        .round_trip_us = redis->round_trip_us,
+        .caught_up = redis->caught_up,
+        .gaps = redis->gaps,
+        .malformed = redis->malformed,
+        .errors = redis->errors,
+        .joins_refused = redis_members_refused(redis->members),
+        .requests = redis->request_count,
+        .followed = redis->channels.count + redis->patterns.count,
+    };
     for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
-        health->reconnects +=
-            redis->nodes[i].commands.reconnects + redis->nodes[i].subscriber.reconnects;
+        const struct redis_node *node = &redis->nodes[i];
+        if (node->is_used) {
+            oldest_ms =
+                !has_node || node->canary_at_ms < oldest_ms ? node->canary_at_ms : oldest_ms;
+            has_node = true;
+        }
+        health->reconnects += node->commands.reconnects + node->subscriber.reconnects;
     }
+    health->canary_age_ms = now_ms > oldest_ms ? now_ms - oldest_ms : 0;
 }
-
-/* --- open and close --------------------------------------------------------------------------- */
 
 static void redis_close(struct broker *broker)
 {
     struct redis *redis = redis_of(broker);
 
-    redis_link_close(&redis->scout);
+    give_back_lent(redis);
     for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
-        redis_link_close(&redis->nodes[i].commands);
-        redis_link_close(&redis->nodes[i].subscriber);
-        redis_requests_end(redis, &redis->nodes[i]);
-        while (redis->nodes[i].order_first) {
-            struct redis_order *order = redis->nodes[i].order_first;
-            redis->nodes[i].order_first = order->next;
-            free(order);
+        if (redis->nodes[i].is_used) {
+            redis_link_close(&redis->nodes[i].commands);
+            redis_link_close(&redis->nodes[i].subscriber);
+            redis_requests_free(&redis->nodes[i].sent);
         }
     }
-    struct broker_event event;
-    while (redis_next(broker, &event)) {
+    if (redis->scout.login) {
+        redis_link_close(&redis->scout);
     }
-    redis_follows_close(redis);
-    redis_members_close(redis);
-    redis_tls_close(redis->login.tls);
+    redis_requests_free(&redis->failed);
+    redis_requests_free(&redis->delayed);
+    freeReplyObject(redis->delivered_reply);
+    redis_subscriptions_close(redis);
+    redis_members_close(redis->members);
+    redis_tls_close(redis->tls);
     free(redis);
 }
 
-static const struct broker_kind kind = {
+static const struct broker_kind redis_kind = {
     .name = "redis",
     .follows = true,
     .close = redis_close,
@@ -267,83 +249,119 @@ static const struct broker_kind kind = {
     .health = redis_health,
 };
 
-static bool check(const struct redis_options *options, char *message, size_t message_size)
+static const char *fault_of(const struct redis_options *options)
 {
     struct redis_address address;
+    const bool is_cluster = options->topology == REDIS_CLUSTER;
 
+    if (options->node_count == 0 || options->node_count > REDIS_NODES_MAX) {
+        return "redis.nodes: none; allowed: one address at least";
+    }
     for (uint32_t i = 0; i < options->node_count; i++) {
         if (!redis_address_read(options->nodes[i], &address)) {
-            (void)snprintf(message, message_size,
-                           "redis.nodes: %s is no host:port, [v6]:port or /path",
-                           options->nodes[i]);
-            return false;
+            return "redis.nodes: not an address; allowed: HOST:PORT, [IPv6]:PORT or the path of a socket";
         }
     }
-    return true;
+    if (options->topology == REDIS_SINGLE && options->node_count > 1) {
+        return "redis.nodes: several for one Redis; allowed: one, or redis.topology sentinel or cluster";
+    }
+    if (options->topology == REDIS_SENTINEL && !options->master_name) {
+        return "redis.master_name: unset; allowed: what the sentinels call the master";
+    }
+    if (strlen(options->prefix) > REDIS_PREFIX_SIZE_MAX || strpbrk(options->prefix, "{}")) {
+        return "redis.prefix: too long, or with braces; allowed: 64 bytes";
+    }
+    if (is_cluster && options->one_pattern) {
+        return "redis.one_pattern: a cluster has no sharded patterns; allowed: false";
+    }
+    if (options->user && !options->password_file) {
+        return "redis.user: without a password; allowed: with redis.password_file";
+    }
+    if (!options->tls_certificate_file != !options->tls_key_file) {
+        return "redis.tls_certificate_file, redis.tls_key_file: one without the other; allowed: both";
+    }
+    return NULL;
 }
 
-static void open_links(struct redis *redis)
+static bool has_password(const char *path)
 {
-    struct redis_address address;
-    const bool is_first_good = redis_address_read(redis->options->nodes[0], &address);
+    char password[REDIS_PASSWORD_SIZE_MAX];
+    const bool has = !path || redis_password_read(path, password) > 0;
 
-    ASSERT(is_first_good);
-    redis_link_init(&redis->scout, &redis->scout_login, redis->is_cluster ? "map" : "sentinel");
-    for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
-        struct redis_node *node = &redis->nodes[i];
-        redis_link_init(&node->commands, &redis->login, "commands");
-        redis_link_init(&node->subscriber, &redis->login, "subscriptions");
-        node->commands.loads_scripts = true;
-        node->commands.wants_master = redis->options->topology == REDIS_SENTINEL;
-        node->subscriber.wants_master = node->commands.wants_master;
+    secret_wipe(password, sizeof(password));
+    return has;
+}
+
+bool redis_check(const struct redis_options *options, char *message, size_t message_size)
+{
+    const char *fault = fault_of(options);
+
+    if (!fault && !has_password(options->password_file)) {
+        fault = "redis.password_file: no password can be read from it";
     }
-    memset(redis->slots, REDIS_NO_NODE, sizeof(redis->slots));
-    if (!has_scout(redis)) {
-        redis->nodes[0].is_used = true;
-        redis_link_connect(&redis->nodes[0].commands, &address, redis->now_ms);
-        redis_link_connect(&redis->nodes[0].subscriber, &address, redis->now_ms);
+    if (!fault && !has_password(options->sentinel_password_file)) {
+        fault = "redis.sentinel_password_file: no password can be read from it";
     }
+    if (fault) {
+        (void)snprintf(message, message_size, "%s", fault);
+        return false;
+    }
+    struct redis_tls *tls = options->tls ? redis_tls_open(options, message, message_size) : NULL;
+    redis_tls_close(tls);
+    return tls || !options->tls;
+}
+
+static bool open_parts(struct redis *redis)
+{
+    uint64_t number;
+
+    random_bytes(&number, sizeof(number));
+    (void)snprintf(redis->host_id, sizeof(redis->host_id), "%016llx", (unsigned long long)number);
+    redis->members = redis_members_open(redis);
+    return redis->members && table_open(&redis->channels, FOLLOWED_ESTIMATE) == 0 &&
+           table_open(&redis->patterns, PATTERNS_ESTIMATE) == 0;
 }
 
 struct broker *redis_open(const struct redis_options *options, uint64_t now_ms, char *message,
                           size_t message_size)
 {
-    if (!check(options, message, message_size)) {
-        return NULL;
-    }
     struct redis *redis = calloc(1, sizeof(*redis));
+
     if (!redis) {
         (void)snprintf(message, message_size, "no memory for the broker");
         return NULL;
     }
-    redis->broker.kind = &kind;
-    redis->options = options;
-    redis->is_cluster = options->topology == REDIS_CLUSTER;
+    redis->broker.kind = &redis_kind;
+    redis->options = *options;
     redis->now_ms = now_ms;
-    redis->budget_ms = now_ms;
-    redis->canary_back_ms = now_ms;
-    redis->members.following = &redis->members;
-    redis->members.previous = &redis->members;
-    redis->login = (struct redis_login){
-        .user = options->user, .password = options->password, .timeout_ms = options->timeout_ms};
+    redis->opened_ms = now_ms;
+    if (!redis_check(options, message, message_size)) {
+        redis_close(&redis->broker);
+        return NULL;
+    }
+    redis->prefix = slice_text(options->prefix);
     if (options->tls) {
-        redis->login.tls = redis_tls_open(options, message, message_size);
-        if (!redis->login.tls) {
-            free(redis);
+        redis->tls = redis_tls_open(options, message, message_size);
+        if (!redis->tls) {
+            redis_close(&redis->broker);
             return NULL;
         }
     }
-    redis->scout_login = redis->login;
-    if (options->topology == REDIS_SENTINEL) {
-        redis->scout_login.user =
-            NULL; /* sentinels have no data to protect, and users of their own */
-        redis->scout_login.password = NULL;
-    }
-    open_links(redis);
-    if (!redis_follows_open(redis)) {
-        redis_close(&redis->broker);
+    if (!open_parts(redis)) {
         (void)snprintf(message, message_size, "no memory for the broker");
+        redis_close(&redis->broker);
         return NULL;
     }
+    redis->login = (struct redis_login){.user = options->user,
+                                        .password_file = options->password_file,
+                                        .tls = redis->tls,
+                                        .tls_name = options->tls_name,
+                                        .timeout_ms = options->timeout_ms};
+    redis->scout_login = redis->login;
+    if (options->topology == REDIS_SENTINEL) {
+        redis->scout_login.user = options->sentinel_user;
+        redis->scout_login.password_file = options->sentinel_password_file;
+    }
+    redis_topology_open(redis);
     return &redis->broker;
 }

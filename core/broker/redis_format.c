@@ -44,9 +44,9 @@ static void expect(struct cursor *cursor, const char *text)
     }
 }
 
-static bool is_next(const struct cursor *cursor, char byte)
+static bool is_colon_next(const struct cursor *cursor)
 {
-    return cursor->rest.size > 0 && cursor->rest.data[0] == (uint8_t)byte;
+    return cursor->rest.size > 0 && cursor->rest.data[0] == ':';
 }
 
 static uint64_t take_number(struct cursor *cursor)
@@ -97,7 +97,7 @@ static bool read_header(struct slice bytes, struct redis_message *message)
     message->offset = take_number(&cursor);
     expect(&cursor, ":");
     take_epoch(&cursor, message);
-    if (is_next(&cursor, ':')) {
+    if (is_colon_next(&cursor)) {
         expect(&cursor, ":");
         take_mark(&cursor, message);
         expect(&cursor, ":");
@@ -129,14 +129,6 @@ size_t redis_header_write(char out[REDIS_HEADER_SIZE_MAX], const struct redis_me
     ASSERT(size > 0);
     ASSERT(size < REDIS_HEADER_SIZE_MAX);
     return (size_t)size;
-}
-
-char redis_mark_of(const struct broker_publication *publication)
-{
-    if (publication->is_unmarked) {
-        return '\0';
-    }
-    return publication->is_binary ? 'b' : 't';
 }
 
 /* --- numbers, patterns, slots ----------------------------------------------------------------- */

@@ -34,9 +34,6 @@ void redis_message_read(struct slice bytes, struct redis_message *message);
 MUST_CHECK size_t redis_header_write(char out[REDIS_HEADER_SIZE_MAX],
                                      const struct redis_message *message);
 
-/* The mark of a publication that says what it is, or does not. */
-MUST_CHECK char redis_mark_of(const struct broker_publication *publication);
-
 /* Decimal digits, the whole slice, at most 2^63 - 1. */
 MUST_CHECK bool redis_number_read(struct slice digits, uint64_t *number);
 

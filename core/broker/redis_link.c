@@ -2,7 +2,6 @@
 
 #include "base/random.h"
 #include "broker/redis_resolver.h"
-#include "broker/redis_scripts.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,6 +26,14 @@
 
 /* --- the end of a connection ------------------------------------------------------------------ */
 
+/* The greeting has the password. */
+static void wipe_out(struct redis_link *link)
+{
+    if (link->state == REDIS_LINK_GREETING && link->out.data) {
+        secret_wipe(link->out.data, link->out.capacity);
+    }
+}
+
 static void release(struct redis_link *link)
 {
     redis_resolver_end(link->resolver);
@@ -37,6 +44,7 @@ static void release(struct redis_link *link)
     if (link->fd >= 0) {
         (void)close(link->fd);
     }
+    wipe_out(link);
     redis_bytes_free(&link->out);
     link->resolver = NULL;
     link->tls = NULL;
@@ -47,6 +55,7 @@ static void release(struct redis_link *link)
     link->greeted = 0;
     link->is_drained = true;
     link->is_behind = false;
+    link->is_closing = false;
     link->tls_wants_write = false;
 }
 
@@ -199,22 +208,20 @@ static void resolve(struct redis_link *link, uint64_t now_ms)
 {
     struct addrinfo *list;
     const int status = redis_resolver_result(link->resolver, &list);
+    const struct addrinfo *each = list;
     uint32_t count = 0;
 
     if (status == EAI_INPROGRESS) {
         return;
     }
-    if (status != 0) {
+    if (status != 0 || !list) {
         redis_link_end(link, gai_strerror(status), now_ms);
         return;
     }
-    for (const struct addrinfo *each = list; each; each = each->ai_next) {
+    do {
         count++;
-    }
-    if (count == 0) {
-        redis_link_end(link, "its name has no address", now_ms);
-        return;
-    }
+        each = each->ai_next;
+    } while (each);
     /* Another of the host's addresses after each failure. */
     for (uint32_t skip = link->failures % count; skip > 0; skip--) {
         list = list->ai_next;
@@ -223,47 +230,6 @@ static void resolve(struct redis_link *link, uint64_t now_ms)
     connect_to(link, list->ai_addr, list->ai_addrlen, now_ms);
     redis_resolver_end(link->resolver);
     link->resolver = NULL;
-}
-
-static void greet(struct redis_link *link, enum redis_greeting greeting)
-{
-    ASSERT(link->greeting_count < REDIS_GREETINGS_MAX);
-    link->greetings[link->greeting_count++] = greeting;
-}
-
-static void send_greetings(struct redis_link *link)
-{
-    struct redis_bytes *out = &link->out;
-
-    if (link->login->password) {
-        greet(link, REDIS_GREETING_AUTH);
-        redis_bytes_command(out, link->login->user ? 3 : 2);
-        redis_bytes_text(out, "AUTH");
-        if (link->login->user) {
-            redis_bytes_text(out, link->login->user);
-        }
-        redis_bytes_text(out, link->login->password);
-    }
-    greet(link, REDIS_GREETING_NAME);
-    redis_bytes_command(out, 3);
-    redis_bytes_text(out, "CLIENT");
-    redis_bytes_text(out, "SETNAME");
-    redis_bytes_text(out, "limpet");
-    for (enum redis_script i = REDIS_PUBLISH; link->loads_scripts && i < REDIS_SCRIPTS; i++) {
-        greet(link, REDIS_GREETING_SCRIPT);
-        redis_bytes_command(out, 3);
-        redis_bytes_text(out, "SCRIPT");
-        redis_bytes_text(out, "LOAD");
-        redis_bytes_argument(out, redis_script_text(i));
-    }
-    if (link->wants_master) {
-        greet(link, REDIS_GREETING_ROLE);
-        redis_bytes_command(out, 1);
-        redis_bytes_text(out, "ROLE");
-    }
-    greet(link, REDIS_GREETING_PING);
-    redis_bytes_command(out, 1);
-    redis_bytes_text(out, "PING");
 }
 
 static void begin_greeting(struct redis_link *link, uint64_t now_ms)
@@ -275,7 +241,9 @@ static void begin_greeting(struct redis_link *link, uint64_t now_ms)
         return;
     }
     link->reader->maxelements = REPLY_ELEMENTS_MAX;
-    send_greetings(link);
+    if (!redis_greeting_send(link)) {
+        redis_link_end(link, "no password can be read from redis.password_file", now_ms);
+    }
 }
 
 static void finish_connecting(struct redis_link *link, uint64_t now_ms)
@@ -311,47 +279,9 @@ static void secure(struct redis_link *link, uint64_t now_ms)
     }
 }
 
-/* Errors that every later command would have, too. The others do no harm in a greeting: a user need
- * not be allowed SCRIPT or CLIENT. */
-static bool is_hopeless(const redisReply *reply)
-{
-    static const char *const errors[] = {"NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN",
-                                         "BUSY",   "ERR max",   "DENIED"};
-
-    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
-        if (strncmp(reply->str, errors[i], strlen(errors[i])) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_master(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
-           reply->element[0]->type == REDIS_REPLY_STRING &&
-           strcmp(reply->element[0]->str, "master") == 0;
-}
-
-/* NULL when the answer is as it must be. */
-static const char *fault_of(enum redis_greeting greeting, const redisReply *reply)
-{
-    const bool is_error = reply->type == REDIS_REPLY_ERROR;
-
-    if (is_error && (greeting == REDIS_GREETING_AUTH || is_hopeless(reply))) {
-        return reply->str;
-    }
-    if (greeting == REDIS_GREETING_ROLE && !is_error && !is_master(reply)) {
-        return "it is no master";
-    }
-    if (greeting == REDIS_GREETING_PING && !is_error && reply->type != REDIS_REPLY_STATUS) {
-        return "it does not speak the protocol of Redis";
-    }
-    return NULL;
-}
-
 static void come_up(struct redis_link *link, uint64_t now_ms)
 {
+    wipe_out(link);
     enter(link, REDIS_LINK_UP, now_ms);
     link->has_come_up = true;
     LOG(LOG_INFO, "redis connected", log_text("for", link->purpose),
@@ -381,7 +311,7 @@ static void take_greetings(struct redis_link *link, uint64_t now_ms)
         if (!reply) {
             return;
         }
-        const char *fault = fault_of(link->greetings[link->greeted++], reply);
+        const char *fault = redis_greeting_fault(link->greetings[link->greeted++], reply);
         if (fault) {
             char reason[160];
             (void)snprintf(reason, sizeof(reason), "%s", fault);
@@ -420,6 +350,10 @@ static bool must_wait(ssize_t result)
 
 static void flush(struct redis_link *link, uint64_t now_ms)
 {
+    if (link->out.failed) {
+        redis_link_end(link, "no memory for what is sent", now_ms);
+        return;
+    }
     while (link->out_sent < link->out.size) {
         const ssize_t count = transmit(
             link, slice_from(link->out.data + link->out_sent, link->out.size - link->out_sent));
@@ -442,7 +376,7 @@ static void flush(struct redis_link *link, uint64_t now_ms)
 }
 
 /* Reads until there is no more, or enough for one turn. What came before the end of the stream is
- * still taken: a Redis that refuses says why, and closes. */
+ * still taken: answers that were given, and why a Redis that refuses closes. */
 static void fill(struct redis_link *link, uint64_t now_ms)
 {
     uint8_t data[READ_SIZE];
@@ -462,6 +396,7 @@ static void fill(struct redis_link *link, uint64_t now_ms)
         }
     }
     link->is_behind = count > 0;
+    link->is_drained &= total == 0;
     if (link->reader->len - link->reader->pos > REPLY_SIZE_MAX) {
         redis_link_end(link, "its reply is too large", now_ms);
         return;
@@ -469,7 +404,13 @@ static void fill(struct redis_link *link, uint64_t now_ms)
     if (link->state == REDIS_LINK_GREETING) {
         take_greetings(link, now_ms);
     }
-    if (count <= 0 && !must_wait(count) && link->state != REDIS_LINK_DOWN) {
+    if (count > 0 || must_wait(count)) {
+        return;
+    }
+    if (link->state == REDIS_LINK_UP && !link->is_drained) {
+        link->is_closing = true;
+        link->close_error = (int)-count;
+    } else if (link->state != REDIS_LINK_DOWN) {
         end_by_errno(link, (int)-count, now_ms);
     }
 }
@@ -481,7 +422,12 @@ static bool may_read(const struct redis_link *link)
 
 redisReply *redis_link_next(struct redis_link *link, uint64_t now_ms)
 {
-    return link->state == REDIS_LINK_UP ? read_reply(link, now_ms) : NULL;
+    redisReply *reply = link->state == REDIS_LINK_UP ? read_reply(link, now_ms) : NULL;
+
+    if (!reply && link->is_closing) {
+        end_by_errno(link, link->close_error, now_ms);
+    }
+    return reply;
 }
 
 /* --- the turn --------------------------------------------------------------------------------- */
@@ -517,6 +463,10 @@ bool redis_link_poll(struct redis_link *link, struct pollfd *poll, uint64_t now_
                                (link->out_sent < link->out.size ? POLLOUT : 0));
         break;
     }
+    if (link->is_closing) {
+        *wake_ms = now_ms;
+        return false;
+    }
     if (link->state != REDIS_LINK_UP) {
         *wake_ms = earlier(*wake_ms, link->since_ms + link->login->timeout_ms);
     } else if (link->is_behind && may_read(link)) {
@@ -538,10 +488,6 @@ static void advance(struct redis_link *link, short revents, uint64_t now_ms)
     if (link->state < REDIS_LINK_GREETING) {
         return;
     }
-    if (link->out.failed) {
-        redis_link_end(link, "no memory for what is sent", now_ms);
-        return;
-    }
     flush(link, now_ms);
     if (link->state >= REDIS_LINK_GREETING && may_read(link) &&
         ((revents & (POLLIN | POLLERR | POLLHUP)) || link->is_behind)) {
@@ -557,7 +503,9 @@ void redis_link_turn(struct redis_link *link, short revents, uint64_t now_ms)
         }
         return;
     }
-    advance(link, revents, now_ms);
+    if (!link->is_closing) {
+        advance(link, revents, now_ms);
+    }
     if (link->state != REDIS_LINK_DOWN && link->state != REDIS_LINK_UP &&
         now_ms >= link->since_ms + link->login->timeout_ms) {
         redis_link_end(link, "no answer in time", now_ms);

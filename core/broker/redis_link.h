@@ -31,9 +31,9 @@ enum redis_link_state {
 /* The same for many links; lent for their whole life. */
 struct redis_login {
     const char *user;
-    const char *password;
-    struct redis_tls *tls; /* NULL: none */
-    const char *tls_name;  /* NULL: the address's host */
+    const char *password_file; /* NULL: none */
+    struct redis_tls *tls;     /* NULL: none */
+    const char *tls_name;      /* NULL: the address's host */
     uint32_t timeout_ms;
 };
 
@@ -73,9 +73,16 @@ struct redis_link {
     uint64_t reconnects;
     bool is_drained; /* no whole reply is in the reader */
     bool is_behind;  /* more may be read than was */
+    bool is_closing; /* the peer closed: it ends when the last reply has been taken */
+    int close_error;
+    uint32_t poll_index; /* for the owner: among the descriptors; NONE: not waited for */
     struct log_limit lines;
     char reason[160]; /* of the last failure */
 };
+
+/* The password in a file: its first line. Returns its size, or 0 when there is none to be read. */
+#define REDIS_PASSWORD_SIZE_MAX 1024
+MUST_CHECK size_t redis_password_read(const char *path, char password[REDIS_PASSWORD_SIZE_MAX]);
 
 void redis_link_init(struct redis_link *link, const struct redis_login *login, const char *purpose);
 
@@ -108,3 +115,11 @@ static inline uint64_t redis_link_appended(const struct redis_link *link)
 {
     return link->sent + (link->out.size - link->out_sent);
 }
+
+/* --- redis_greeting.c: for redis_link.c --- */
+
+/* Appends what is said first. False: the password cannot be read. */
+MUST_CHECK bool redis_greeting_send(struct redis_link *link);
+
+/* NULL when the answer is as it must be, else what is wrong, which may lie in the reply. */
+MUST_CHECK const char *redis_greeting_fault(enum redis_greeting greeting, const redisReply *reply);

@@ -1,340 +1,361 @@
 #include "broker/redis_state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-#define TRIES_MAX 5
+#define REQUEST_BYTES_MAX (64u << 20) /* of all in flight */
+#define REDIRECTS_MAX     8u
+#define DELAY_MS          UINT64_C(50) /* until one is sent again that met a slot on its way */
 
-struct redis_node *redis_node_of(struct redis *redis, uint16_t slot)
+static void append(struct redis_request_list *list, struct redis_request *request)
 {
-    const uint8_t number = redis->is_cluster ? redis->slots[slot] : 0;
-
-    if (number == REDIS_NO_NODE || redis->nodes[number].commands.state != REDIS_LINK_UP) {
-        return NULL;
+    request->next = NULL;
+    if (list->last) {
+        list->last->next = request;
+    } else {
+        list->first = request;
     }
-    return &redis->nodes[number];
+    list->last = request;
 }
 
-static void request_free(struct redis *redis, struct redis_request *request)
+static struct redis_request *take_first(struct redis_request_list *list)
 {
-    redis_bytes_free(&request->command);
-    free(request);
-    redis->request_count--;
-}
+    struct redis_request *request = list->first;
 
-struct redis_request *redis_request_new(struct redis *redis, enum redis_request_kind kind,
-                                        uint64_t ticket, uint16_t slot,
-                                        enum broker_outcome *outcome)
-{
-    if (!redis_node_of(redis, slot)) {
-        *outcome = BROKER_AWAY;
-        return NULL;
+    if (request) {
+        list->first = request->next;
+        if (!list->first) {
+            list->last = NULL;
+        }
     }
-    struct redis_request *request =
-        redis->request_count < redis->options->requests_max ? calloc(1, sizeof(*request)) : NULL;
-    if (!request) {
-        *outcome = BROKER_FULL;
-        return NULL;
-    }
-    redis->request_count++;
-    *request = (struct redis_request){
-        .kind = kind, .ticket = ticket, .slot = slot, .script = REDIS_NO_SCRIPT};
     return request;
 }
 
-/* Appends it to the node's connection, and puts it last of those that wait for an answer. */
-static void append(struct redis *redis, struct redis_node *node, struct redis_request *request)
+void redis_requests_free(struct redis_request_list *list)
+{
+    struct redis_request *request;
+
+    while ((request = take_first(list))) {
+        free(request);
+    }
+}
+
+static void forget(struct redis *redis, struct redis_request *request)
+{
+    redis->request_count--;
+    redis->request_bytes -= request->size;
+    free(request);
+}
+
+/* --- out -------------------------------------------------------------------------------------- */
+
+static bool is_ours(enum redis_request_kind kind)
+{
+    return kind >= REDIS_REQUEST_CATCH_UP;
+}
+
+static void write_asking(struct redis *redis, struct redis_node *node)
+{
+    struct redis_request *asking = calloc(1, sizeof(*asking));
+    struct redis_bytes *out = redis_link_out(&node->commands);
+
+    if (!asking) {
+        out->failed = true; /* ends the connection, and with it the request */
+        return;
+    }
+    redis_bytes_command(out, 1);
+    redis_bytes_text(out, "ASKING");
+    asking->kind = REDIS_REQUEST_ASKING;
+    asking->sent_ms = redis->now_ms;
+    asking->end = redis_link_appended(&node->commands);
+    redis->request_count++;
+    append(&node->sent, asking);
+}
+
+static void send_on(struct redis *redis, struct redis_node *node, struct redis_request *request)
 {
     struct redis_bytes *out = redis_link_out(&node->commands);
 
+    if (request->is_asking) {
+        write_asking(redis, node);
+    }
     if (request->script != REDIS_NO_SCRIPT) {
-        redis_script_call(out, request->script, request->tries > 0, request->argument_count);
+        redis_script_call(out, request->script, request->with_text, request->argument_count);
     }
-    redis_bytes_add(out, slice_from(request->command.data, request->command.size));
-    request->appended = redis_link_appended(&node->commands);
-    request->asked_ms = redis->now_ms;
-    request->next = NULL;
-    if (node->last) {
-        node->last->next = request;
+    redis_bytes_add(out, slice_from(request->bytes, request->size));
+    request->end = redis_link_appended(&node->commands);
+    request->sent_ms = redis->now_ms;
+    append(&node->sent, request);
+}
+
+enum broker_outcome redis_request(struct redis *redis, const struct redis_request *head,
+                                  struct redis_bytes *bytes)
+{
+    struct redis_node *node = redis_node_of(redis, head->slot);
+    struct redis_request *request = NULL;
+    enum broker_outcome outcome = BROKER_DONE;
+
+    if (!node) {
+        outcome = BROKER_AWAY;
+    } else if (bytes->failed ||
+               (!is_ours(head->kind) && (redis->request_count >= redis->options.requests_max ||
+                                         redis->request_bytes >= REQUEST_BYTES_MAX))) {
+        outcome = BROKER_FULL;
     } else {
-        node->first = request;
+        request = malloc(sizeof(*request) + bytes->size);
+        outcome = request ? BROKER_DONE : BROKER_FULL;
     }
-    node->last = request;
+    if (request) {
+        *request = *head;
+        request->size = bytes->size;
+        memcpy(request->bytes, bytes->data, bytes->size);
+        redis->request_count++;
+        redis->request_bytes += request->size;
+        send_on(redis, node, request);
+    }
+    redis_bytes_free(bytes);
+    return outcome;
 }
 
-enum broker_outcome redis_request_send(struct redis *redis, struct redis_request *request)
-{
-    struct redis_node *node = redis_node_of(redis, request->slot);
+/* --- what becomes of them --------------------------------------------------------------------- */
 
-    if (!node || request->command.failed) {
-        const enum broker_outcome outcome = node ? BROKER_FULL : BROKER_AWAY;
-        request_free(redis, request);
-        return outcome;
+/* Whoever asked is told when it is next's turn. */
+static void fail(struct redis *redis, struct redis_request *request, enum broker_outcome outcome)
+{
+    if (request->kind == REDIS_REQUEST_CATCH_UP) {
+        redis_catch_up_answered(redis, request->subscription, NULL);
     }
-    append(redis, node, request);
-    return BROKER_DONE;
+    if (is_ours(request->kind)) {
+        forget(redis, request);
+        return;
+    }
+    request->outcome = outcome;
+    append(&redis->failed, request);
 }
 
-/* --- answers ---------------------------------------------------------------------------------- */
-
-/* A script answers with a position: {offset, epoch, ...}; PUBLISH with a number. */
-static bool read_published(const redisReply *reply, struct broker_position *position)
+void redis_requests_fail(struct redis *redis, struct redis_node *node)
 {
-    *position = (struct broker_position){0};
-    if (reply->type == REDIS_REPLY_INTEGER) {
-        return true;
+    struct redis_request *request;
+
+    while ((request = take_first(&node->sent))) {
+        /* A command that did not go out to its last byte was not executed. */
+        fail(redis, request, request->end <= node->commands.sent ? BROKER_UNKNOWN : BROKER_AWAY);
     }
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 ||
-        reply->element[0]->type != REDIS_REPLY_INTEGER || reply->element[0]->integer < 0 ||
-        reply->element[1]->type != REDIS_REPLY_STRING ||
-        reply->element[1]->len > BROKER_EPOCH_SIZE_MAX) {
+}
+
+static struct broker_event event_of(const struct redis_request *request)
+{
+    static const enum broker_event_kind kinds[] = {
+        [REDIS_REQUEST_PUBLISH] = BROKER_PUBLISHED, [REDIS_REQUEST_LIVE] = BROKER_PUBLISHED,
+        [REDIS_REQUEST_FORWARD] = BROKER_PUBLISHED, [REDIS_REQUEST_HISTORY] = BROKER_HISTORY,
+        [REDIS_REQUEST_REMOVE] = BROKER_REMOVED,    [REDIS_REQUEST_PRESENCE] = BROKER_PRESENCE,
+    };
+
+    ASSERT(!is_ours(request->kind));
+    return (struct broker_event){
+        .kind = kinds[request->kind], .ticket = request->ticket, .outcome = request->outcome};
+}
+
+bool redis_requests_next_failed(struct redis *redis, struct broker_event *event)
+{
+    struct redis_request *request = take_first(&redis->failed);
+
+    if (!request) {
         return false;
     }
-    position->offset = (uint64_t)reply->element[0]->integer;
-    memcpy(position->epoch, reply->element[1]->str, reply->element[1]->len);
+    *event = event_of(request);
+    forget(redis, request);
     return true;
 }
 
-static void answer_published(struct redis *redis, const struct redis_request *request,
-                             enum broker_outcome outcome, redisReply *reply)
-{
-    struct broker_event event = {
-        .kind = BROKER_PUBLISHED, .ticket = request->ticket, .outcome = outcome};
+/* --- errors ----------------------------------------------------------------------------------- */
 
-    if (outcome == BROKER_DONE && request->kind == REQUEST_PUBLISH &&
-        !read_published(reply, &event.position)) {
-        redis->health.malformed++;
-        event.outcome = BROKER_REFUSED;
-    }
-    redis_event_add(redis, &event, reply);
+static bool begins(const redisReply *reply, const char *text)
+{
+    return strncmp(reply->str, text, strlen(text)) == 0;
 }
 
-/* Publications of a history; false: another shape, or no memory. */
-static bool read_entries(const redisReply *reply, struct redis_event *at,
-                         const struct broker_history_query *query)
+/* The node that "MOVED 3999 127.0.0.1:6381" names; without a host it is the one that answered. */
+static struct redis_node *redirected_to(struct redis *redis, const struct redis_node *from,
+                                        const redisReply *reply)
 {
-    const redisReply *entries = reply->element[2];
-    struct broker_publication *publications =
-        calloc(entries->elements > 0 ? entries->elements : 1, sizeof(*publications));
-    uint32_t count = 0;
+    const char *place = strrchr(reply->str, ' ');
+    char text[REDIS_HOST_SIZE_MAX + 16];
+    const char *colon = place ? strrchr(place, ':') : NULL;
+    struct redis_address address;
 
-    at->publications = publications;
-    at->event.publications = publications;
-    for (size_t i = 0; publications && i < entries->elements; i++) {
-        struct broker_publication *to = &publications[count];
-        if (!redis_read_entry(entries->element[i], to)) {
-            return false;
-        }
-        to->epoch = at->epoch;
-        if (count < query->limit) {
-            count++;
-        }
-    }
-    at->event.publication_count = count;
-    return publications != NULL;
-}
-
-static void answer_history(struct redis *redis, const struct redis_request *request,
-                           enum broker_outcome outcome, redisReply *reply)
-{
-    struct broker_event event = {
-        .kind = BROKER_HISTORY, .ticket = request->ticket, .outcome = outcome};
-    const bool is_well = outcome == BROKER_DONE && redis_read_position(reply, &event.position);
-
-    if (outcome == BROKER_DONE && !is_well) {
-        redis->health.malformed++;
-        event.outcome = BROKER_REFUSED;
-    }
-    if (is_well && request->query.has_since && request->query.since.epoch[0] != '\0' &&
-        strcmp(request->query.since.epoch, event.position.epoch) != 0) {
-        event.outcome = BROKER_UNRECOVERABLE;
-    }
-    struct redis_event *added = redis_event_add(redis, &event, reply);
-    if (!added || event.outcome != BROKER_DONE) {
-        return;
-    }
-    memcpy(added->epoch, event.position.epoch, sizeof(added->epoch));
-    if (!read_entries(reply, added, &request->query)) {
-        redis->health.malformed++;
-        added->event.outcome = BROKER_REFUSED;
-        added->event.publication_count = 0;
-    }
-}
-
-/* {connection, user, ...} as members, to be freed; NULL: another shape, or no memory. */
-static struct broker_member *read_members(const redisReply *reply, uint32_t *count)
-{
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements % 2 != 0) {
+    if (!colon) {
         return NULL;
     }
-    struct broker_member *members = calloc(reply->elements / 2 + 1, sizeof(*members));
-    for (size_t i = 0; members && i < reply->elements; i += 2) {
-        const redisReply *conn_id = reply->element[i];
-        const redisReply *user = reply->element[i + 1];
-        if (conn_id->type != REDIS_REPLY_STRING || user->type != REDIS_REPLY_STRING) {
-            free(members);
-            return NULL;
+    const int host_size = (int)(colon - place - 1);
+    const bool is_v6 = host_size > 0 && memchr(place + 1, ':', (size_t)host_size);
+    const char *host = host_size > 0 ? place + 1 : from->commands.address.host;
+    (void)snprintf(text, sizeof(text), is_v6 ? "[%.*s]%s" : "%.*s%s",
+                   host_size > 0 ? host_size : REDIS_HOST_SIZE_MAX, host, colon);
+    return redis_address_read(text, &address) ? redis_topology_node(redis, &address) : NULL;
+}
+
+/* Another node has the slot, or will have: the request goes there, when its connection is up. */
+static void redirect(struct redis *redis, struct redis_node *from, struct redis_request *request,
+                     const redisReply *reply)
+{
+    request->is_asking = begins(reply, "ASK ");
+    struct redis_node *to = begins(reply, "TRYAGAIN") || begins(reply, "CLUSTERDOWN")
+                                ? NULL
+                                : redirected_to(redis, from, reply);
+
+    if (begins(reply, "MOVED ")) {
+        redis->is_stale = true;
+        if (to) {
+            redis->slots[request->slot] = (uint8_t)(to - redis->nodes);
         }
-        members[i / 2] = (struct broker_member){.conn_id = slice_from(conn_id->str, conn_id->len),
-                                                .user = slice_from(user->str, user->len)};
     }
-    *count = (uint32_t)(reply->elements / 2);
-    return members;
+    request->redirects++;
+    if (to && to->commands.state == REDIS_LINK_UP) {
+        send_on(redis, to, request);
+        return;
+    }
+    request->is_asking = false;
+    request->sent_ms = redis->now_ms + DELAY_MS * request->redirects;
+    append(&redis->delayed, request);
 }
 
-static void answer_presence(struct redis *redis, const struct redis_request *request,
-                            enum broker_outcome outcome, redisReply *reply)
+static bool is_redirection(const redisReply *reply)
 {
-    struct broker_event event = {
-        .kind = BROKER_PRESENCE, .ticket = request->ticket, .outcome = outcome};
-    struct broker_member *members =
-        outcome == BROKER_DONE ? read_members(reply, &event.member_count) : NULL;
+    return begins(reply, "MOVED ") || begins(reply, "ASK ") || begins(reply, "TRYAGAIN") ||
+           begins(reply, "CLUSTERDOWN");
+}
 
-    if (outcome == BROKER_DONE && !members) {
-        redis->health.malformed++;
-        event.outcome = BROKER_REFUSED;
+/* It could not be done, by this node or at all; nothing was done. */
+static enum broker_outcome outcome_of(struct redis *redis, struct redis_node *node,
+                                      const redisReply *reply)
+{
+    if (begins(reply, "READONLY") || begins(reply, "MASTERDOWN") || begins(reply, "LOADING") ||
+        begins(reply, "CLUSTERDOWN")) {
+        redis_topology_doubt(redis, node);
+        return BROKER_AWAY;
     }
-    event.members = members;
-    struct redis_event *added = redis_event_add(redis, &event, reply);
-    if (added) {
-        added->members = members;
+    return begins(reply, "FULL") ? BROKER_FULL : BROKER_REFUSED;
+}
+
+/* True when the request is on its way again. */
+static bool try_again(struct redis *redis, struct redis_node *node, struct redis_request *request,
+                      const redisReply *reply)
+{
+    if (begins(reply, "NOSCRIPT") && !request->with_text && request->script != REDIS_NO_SCRIPT) {
+        request->with_text = true;
+        send_on(redis, node, request);
+        return true;
+    }
+    if (redis->options.topology == REDIS_CLUSTER && is_redirection(reply) &&
+        request->redirects < REDIRECTS_MAX) {
+        redirect(redis, node, request, reply);
+        return true;
+    }
+    return false;
+}
+
+/* --- in --------------------------------------------------------------------------------------- */
+
+static const char *name_of(enum redis_request_kind kind)
+{
+    static const char *const names[] = {
+        [REDIS_REQUEST_PUBLISH] = "publish",   [REDIS_REQUEST_LIVE] = "publish",
+        [REDIS_REQUEST_FORWARD] = "forward",   [REDIS_REQUEST_HISTORY] = "history",
+        [REDIS_REQUEST_REMOVE] = "remove",     [REDIS_REQUEST_PRESENCE] = "presence",
+        [REDIS_REQUEST_CATCH_UP] = "catch up", [REDIS_REQUEST_MEMBERS] = "join or leave",
+        [REDIS_REQUEST_CANARY] = "canary",     [REDIS_REQUEST_ASKING] = "asking"};
+
+    return names[kind];
+}
+
+/* Our own requests need no event; what follows of an answer is done here. */
+static void take_ours(struct redis *redis, struct redis_request *request, redisReply *reply)
+{
+    if (request->kind == REDIS_REQUEST_CATCH_UP) {
+        redis_catch_up_answered(redis, request->subscription, reply);
     } else {
-        free(members);
-    }
-}
-
-/* Tells whoever asked; takes the reply, which is NULL when there is none. */
-static void answer(struct redis *redis, struct redis_request *request, enum broker_outcome outcome,
-                   redisReply *reply)
-{
-    switch (request->kind) {
-    case REQUEST_PUBLISH:
-    case REQUEST_FORWARD:
-        answer_published(redis, request, outcome, reply);
-        break;
-    case REQUEST_HISTORY:
-        answer_history(redis, request, outcome, reply);
-        break;
-    case REQUEST_HISTORY_REMOVE:
-        redis_event_add(redis,
-                        &(struct broker_event){
-                            .kind = BROKER_REMOVED, .ticket = request->ticket, .outcome = outcome},
-                        reply);
-        break;
-    case REQUEST_PRESENCE:
-        answer_presence(redis, request, outcome, reply);
-        break;
-    case REQUEST_CATCH_UP:
-        redis_catch_up_answer(redis, request->follow, outcome, reply);
-        break;
-    case REQUEST_CANARY:
-    case REQUEST_SILENT:
-    case REQUEST_ASKING:
+        if (request->kind != REDIS_REQUEST_ASKING && reply->type != REDIS_REPLY_INTEGER) {
+            redis_complain(redis, name_of(request->kind));
+        }
         freeReplyObject(reply);
-        break;
     }
-    request_free(redis, request);
+    forget(redis, request);
 }
 
-static bool begins(const char *text, const char *with)
+static bool take_error(struct redis *redis, struct redis_node *node, struct redis_request *request,
+                       const redisReply *reply, struct broker_event *event)
 {
-    return strncmp(text, with, strlen(with)) == 0;
-}
-
-static bool may_try_again(struct redis_request *request)
-{
-    return request->kind != REQUEST_ASKING && ++request->tries < TRIES_MAX;
-}
-
-/* Where a cluster says that the slot is; ASK only for this once. True: it is on its way again. */
-static bool redirect(struct redis *redis, struct redis_request *request, const char *error)
-{
-    const bool is_moved = begins(error, "MOVED ");
-    struct redis_node *node = NULL;
-
-    if (redis->is_cluster && (is_moved || begins(error, "ASK ")) && may_try_again(request)) {
-        node = redis_scout_redirected(redis, strchr(error, ' ') + 1, is_moved);
-    }
-    if (!node || node->commands.state != REDIS_LINK_UP) {
+    if (try_again(redis, node, request, reply)) {
         return false;
     }
-    if (!is_moved) {
-        struct redis_request *asking = calloc(1, sizeof(*asking));
-        if (!asking) {
-            return false;
-        }
-        redis->request_count++;
-        *asking = (struct redis_request){.kind = REQUEST_ASKING, .script = REDIS_NO_SCRIPT};
-        redis_bytes_command(&asking->command, 1);
-        redis_bytes_text(&asking->command, "ASKING");
-        append(redis, node, asking);
+    redis_tell_error(redis, name_of(request->kind), reply);
+    fail(redis, request, outcome_of(redis, node, reply));
+    return redis_requests_next_failed(redis, event);
+}
+
+bool redis_requests_take(struct redis *redis, struct redis_node *node, redisReply *reply,
+                         struct broker_event *event)
+{
+    struct redis_request *request = take_first(&node->sent);
+
+    if (!request) {
+        redis_complain(redis, "a reply that nobody asked for");
+        redis_link_end(&node->commands, "a reply that nobody asked for", redis->now_ms);
+        freeReplyObject(reply);
+        return false;
     }
-    append(redis, node, request);
+    if (reply->type == REDIS_REPLY_ERROR) {
+        const bool has_event = take_error(redis, node, request, reply, event);
+        freeReplyObject(reply);
+        return has_event;
+    }
+    if (is_ours(request->kind)) {
+        take_ours(redis, request, reply);
+        return false;
+    }
+    request->outcome = BROKER_DONE;
+    *event = event_of(request);
+    redis_answer(redis, request, reply, event);
+    forget(redis, request);
+    redis->lent_reply = reply;
     return true;
 }
 
-/* An error: another way to do it, or the end of it. */
-static void handle_error(struct redis *redis, struct redis_node *node,
-                         struct redis_request *request, redisReply *reply)
+/* Sends what was delayed, and ends connections on which answers are overdue. */
+uint64_t redis_requests_turn(struct redis *redis)
 {
-    if (begins(reply->str, "NOSCRIPT") && request->script != REDIS_NO_SCRIPT &&
-        request->tries == 0 && node->commands.state == REDIS_LINK_UP) {
-        request->tries++; /* the text goes with it, and is known from then on */
-        append(redis, node, request);
-        freeReplyObject(reply);
-        return;
-    }
-    if (redirect(redis, request, reply->str)) {
-        freeReplyObject(reply);
-        return;
-    }
-    if (begins(reply->str, "MOVED ") || begins(reply->str, "CLUSTERDOWN")) {
-        redis_scout_hurry(redis);
-    }
-    if (begins(reply->str, "READONLY") || begins(reply->str, "MASTERDOWN")) {
-        redis_link_end(&node->commands, reply->str, redis->now_ms); /* it is no master any more */
-        redis_scout_hurry(redis);
-    }
-    redis_complain(redis, "redis refused a request", reply->str);
-    answer(redis, request, BROKER_REFUSED, reply);
-}
+    struct redis_request_list due = redis->delayed;
+    struct redis_request *request;
+    uint64_t wake_ms = UINT64_MAX;
 
-void redis_requests_take(struct redis *redis, struct redis_node *node)
-{
-    while (redis->event_count < REDIS_EVENTS_MAX) {
-        redisReply *reply = redis_link_next(&node->commands, redis->now_ms);
-        struct redis_request *request = node->first;
-        if (!reply) {
-            break;
-        }
-        if (!request) {
-            freeReplyObject(reply);
-            redis->health.malformed++;
-            redis_link_end(&node->commands, "an answer that nobody had asked for", redis->now_ms);
-            break;
-        }
-        node->first = request->next;
-        if (!node->first) {
-            node->last = NULL;
-        }
-        if (reply->type == REDIS_REPLY_ERROR) {
-            handle_error(redis, node, request, reply);
+    redis->delayed = (struct redis_request_list){0};
+    while ((request = take_first(&due))) {
+        struct redis_node *node = redis_node_of(redis, request->slot);
+        if (request->sent_ms > redis->now_ms) {
+            append(&redis->delayed, request);
+            wake_ms = request->sent_ms < wake_ms ? request->sent_ms : wake_ms;
+        } else if (node) {
+            send_on(redis, node, request);
+        } else if (request->redirects++ < REDIRECTS_MAX) {
+            request->sent_ms = redis->now_ms + DELAY_MS * request->redirects;
+            append(&redis->delayed, request);
+            wake_ms = request->sent_ms < wake_ms ? request->sent_ms : wake_ms;
         } else {
-            answer(redis, request, BROKER_DONE, reply);
+            fail(redis, request, BROKER_AWAY);
         }
     }
-    if (node->first && node->commands.state == REDIS_LINK_UP && node->commands.is_drained &&
-        redis->now_ms - node->first->asked_ms > redis->options->timeout_ms) {
-        redis_link_end(&node->commands, "no answer in time", redis->now_ms);
+    for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
+        struct redis_node *node = &redis->nodes[i];
+        if (!node->is_used || !node->sent.first) {
+            continue;
+        }
+        const uint64_t until_ms = node->sent.first->sent_ms + redis->options.timeout_ms;
+        if (redis->now_ms < until_ms) {
+            wake_ms = until_ms < wake_ms ? until_ms : wake_ms;
+        } else if (redis->was_polled && node->commands.is_drained) {
+            redis_link_end(&node->commands, "no answer in time", redis->now_ms);
+        }
     }
-}
-
-void redis_requests_end(struct redis *redis, struct redis_node *node)
-{
-    while (node->first) {
-        struct redis_request *request = node->first;
-        node->first = request->next;
-        answer(redis, request,
-               request->appended <= node->commands.sent ? BROKER_UNKNOWN : BROKER_AWAY, NULL);
-    }
-    node->last = NULL;
+    return wake_ms;
 }

@@ -1,7 +1,5 @@
 #include "broker/redis_tls.h"
 
-#include "broker/redis_format.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
@@ -35,16 +33,16 @@ static bool load_files(SSL_CTX *context, const struct redis_options *options, ch
 
     if (ca ? SSL_CTX_load_verify_file(context, ca) != 1
            : SSL_CTX_set_default_verify_paths(context) != 1) {
-        describe("redis.tls.ca_file", ca, message, message_size);
+        describe("redis.tls_ca_file", ca, message, message_size);
         return false;
     }
     if (certificate && SSL_CTX_use_certificate_chain_file(context, certificate) != 1) {
-        describe("redis.tls.certificate_file", certificate, message, message_size);
+        describe("redis.tls_certificate_file", certificate, message, message_size);
         return false;
     }
     if (key && (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
                 SSL_CTX_check_private_key(context) != 1)) {
-        describe("redis.tls.key_file", key, message, message_size);
+        describe("redis.tls_key_file", key, message, message_size);
         return false;
     }
     return true;
@@ -93,13 +91,10 @@ static bool is_ip(const char *name)
 /* A certificate for another host is refused; SNI holds names only (RFC 6066, section 3). */
 static bool set_name(SSL *ssl, const char *name)
 {
-    char host[REDIS_HOST_SIZE_MAX + 1]; /* SNI is set by a macro that takes no const */
-
     if (is_ip(name)) {
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
     }
-    (void)snprintf(host, sizeof(host), "%s", name);
-    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
 struct redis_tls_stream *redis_tls_start(struct redis_tls *tls, int fd, const char *name)

@@ -3,6 +3,7 @@
 #include "pubsub/channel.h"
 #include "server/options_table.h"
 #include "server/options_value.h"
+#include "server/redis_settings.h"
 
 #include <stdlib.h>
 
@@ -133,24 +134,13 @@ static void validate_broker(const struct options *options, FILE *errors, int *pr
     expect(errors, problems, !options->broker.forward || options->broker.kind != BROKER_KIND_MEMORY,
            "broker.forward: no backend reads from the memory broker; allowed: with another "
            "broker.kind");
-    if (options->broker.kind != BROKER_KIND_REDIS) {
-        return;
+    if (options->broker.kind == BROKER_KIND_REDIS) {
+        const struct redis_options settings = redis_settings(options);
+        char message[256];
+        if (!redis_check(&settings, message, sizeof(message))) {
+            expect(errors, problems, false, message);
+        }
     }
-    expect(errors, problems, options->redis.nodes.count > 0,
-           "redis.nodes: empty; allowed: one address at least");
-    expect(errors, problems,
-           options->redis.topology != REDIS_SINGLE || options->redis.nodes.count == 1,
-           "redis.nodes: several for one Redis; allowed: one, or redis.topology sentinel or "
-           "cluster");
-    expect(errors, problems,
-           options->redis.topology != REDIS_CLUSTER || !options->redis.one_pattern,
-           "redis.one_pattern: a cluster has no sharded patterns; allowed: false");
-    expect(errors, problems, strlen(options->redis.prefix) <= REDIS_PREFIX_SIZE_MAX,
-           "redis.prefix: too long; allowed: 64 bytes");
-    expect(errors, problems, !options->redis.tls_certificate_file == !options->redis.tls_key_file,
-           "redis.tls_certificate_file, redis.tls_key_file: one without the other; allowed: both");
-    expect(errors, problems, !options->redis.user || options->redis.password_file,
-           "redis.user: without a password; allowed: with redis.password_file");
 }
 
 static void validate_limits(const struct options *options, FILE *errors, int *problems)

@@ -169,16 +169,20 @@ struct options {
         char *master_name;            /* of sentinels: "mymaster" */
         char *user;                   /* ACL; NULL: the default user */
         char *password_file;          /* NULL: no password */
+        char *sentinel_user;          /* NULL: the default user */
+        char *sentinel_password_file; /* NULL: no password */
         bool tls;                     /* false */
         char *tls_ca_file;            /* NULL: the system's */
         char *tls_certificate_file;   /* NULL: none */
         char *tls_key_file;
+        char *tls_name;                /* NULL: the host of the address */
         char *prefix;                  /* "limpet:" */
         bool one_pattern;              /* false: a subscription for each channel */
         enum redis_forward forward;    /* stream */
         char *forward_name;            /* "limpet:inbound" */
         uint32_t forward_length_max;   /* 100,000 of the stream */
         uint32_t requests_max;         /* 4,096 in flight */
+        uint32_t members_max;          /* 1,000,000 present, of this host */
         uint32_t timeout_ms;           /* 5 s */
         uint32_t presence_expiry_s;    /* 60 s */
         uint32_t subscribes_per_s_max; /* 20,000 */

@@ -58,6 +58,7 @@ static void measure(struct relay *relay)
     counter_set(&counts->caught_up, health.caught_up);
     counter_set(&counts->gaps, health.gaps);
     counter_set(&counts->malformed, health.malformed);
+    counter_set(&counts->errors, health.errors);
     counter_set(&counts->joins_refused, health.joins_refused);
     counter_set(&counts->requests, health.requests);
     counter_set(&counts->followed, health.followed);
@@ -284,6 +285,7 @@ void relay_read_health(const struct relay *relay, struct broker_health *health)
         .caught_up = counter_read(&counts->caught_up),
         .gaps = counter_read(&counts->gaps),
         .malformed = counter_read(&counts->malformed),
+        .errors = counter_read(&counts->errors),
         .joins_refused = counter_read(&counts->joins_refused),
         .requests = (uint32_t)counter_read(&counts->requests),
         .followed = (uint32_t)counter_read(&counts->followed),

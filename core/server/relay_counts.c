@@ -32,6 +32,7 @@ const struct metric relay_metrics[] = {
     COUNTER("caught_up_total", "Publications delivered from history after a gap.", caught_up),
     COUNTER("gaps_total", "Times that publications of a channel were lost for good.", gaps),
     COUNTER("malformed_total", "Replies of a wrong shape.", malformed),
+    COUNTER("errors_total", "Errors that the broker answered.", errors),
     COUNTER("joins_refused_total", "Joins that the broker had no room for.", joins_refused),
     GAUGE("requests", "Requests in flight.", requests),
     GAUGE("followed", "Channels and patterns that are followed.", followed),

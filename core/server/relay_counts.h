@@ -20,6 +20,7 @@ struct relay_counts {
     struct counter caught_up;
     struct counter gaps;
     struct counter malformed;
+    struct counter errors;
     struct counter joins_refused;
     struct counter requests;                 /* gauge: in flight */
     struct counter followed;                 /* gauge: channels and patterns */

@@ -46,9 +46,6 @@ struct relay {
     struct bell bell;
     struct ring *ring; /* to wake shards with */
     struct broker *broker;
-    struct redis_options redis; /* the Redis broker's; its texts are the server's options' */
-    char *redis_password;
-    char host_id[32];
     struct pool pending; /* struct relay_origin, by ticket */
     struct followers followers;
     struct backlog backlog;

@@ -1,0 +1,356 @@
+#include "broker/redis_state.h"
+
+#include <stdlib.h>
+
+#define PAGE_SIZE         256u        /* publications in one answer */
+#define FETCHING_MAX      64u         /* channels at a time */
+#define HELD_BYTES_MAX    (64u << 20) /* of all channels; what is dropped above it is fetched */
+#define STUCK_MAX         3u
+#define LINES_INTERVAL_MS 10000u
+
+static struct slice name_of(const struct redis_subscription *subscription)
+{
+    return slice_from(subscription->name, subscription->name_size);
+}
+
+static void count_gap(struct redis *redis, const struct redis_subscription *subscription,
+                      const char *reason)
+{
+    uint64_t suppressed;
+
+    redis->gaps++;
+    if (log_limit_pass(&redis->gap_lines, redis->now_ms, LINES_INTERVAL_MS, &suppressed)) {
+        LOG(LOG_WARN, "publications of a channel are lost",
+            log_slice("channel", name_of(subscription)), log_text("reason", reason),
+            log_number("suppressed", (int64_t)suppressed));
+    }
+}
+
+/* --- held messages ---------------------------------------------------------------------------- */
+
+static struct slice keep(struct slice from, uint8_t **to)
+{
+    const struct slice kept = slice_from(*to, from.size);
+
+    if (from.size > 0) {
+        memcpy(*to, from.data, from.size);
+    }
+    *to += from.size;
+    return kept;
+}
+
+static void hold(struct redis *redis, struct redis_subscription *subscription,
+                 const struct redis_message *message)
+{
+    const size_t size = sizeof(struct redis_held) + message->payload.size + message->user.size +
+                        message->conn_id.size;
+    struct redis_held *held = redis->held_bytes + size > HELD_BYTES_MAX ? NULL : malloc(size);
+
+    if (!held) {
+        subscription->is_missing = true; /* it is in the stream */
+        return;
+    }
+    uint8_t *to = held->bytes;
+    held->next = NULL;
+    held->size = size;
+    held->message = *message;
+    held->message.payload = keep(message->payload, &to);
+    held->message.user = keep(message->user, &to);
+    held->message.conn_id = keep(message->conn_id, &to);
+    redis->held_bytes += size;
+    if (subscription->held_last) {
+        subscription->held_last->next = held;
+    } else {
+        subscription->held_first = held;
+    }
+    subscription->held_last = held;
+}
+
+static struct redis_held *take_held(struct redis *redis, struct redis_subscription *subscription)
+{
+    struct redis_held *held = subscription->held_first;
+
+    subscription->held_first = held->next;
+    if (!held->next) {
+        subscription->held_last = NULL;
+    }
+    redis->held_bytes -= held->size;
+    return held;
+}
+
+static void drop_held(struct redis *redis, struct redis_subscription *subscription)
+{
+    while (subscription->held_first) {
+        free(take_held(redis, subscription));
+    }
+}
+
+/* --- behind ----------------------------------------------------------------------------------- */
+
+static void push_behind(struct redis *redis, struct redis_subscription *subscription)
+{
+    subscription->catch_up = REDIS_BEHIND;
+    subscription->next_behind = NULL;
+    if (redis->behind.last) {
+        redis->behind.last->next_behind = subscription;
+    } else {
+        redis->behind.first = subscription;
+    }
+    redis->behind.last = subscription;
+}
+
+static void pop_behind(struct redis *redis)
+{
+    redis->behind.first = redis->behind.first->next_behind;
+    if (!redis->behind.first) {
+        redis->behind.last = NULL;
+    }
+}
+
+void redis_catch_up(struct redis *redis, struct redis_subscription *subscription)
+{
+    if (subscription->history.size == 0 || subscription->kind != REDIS_SUBSCRIPTION_CHANNEL) {
+        return;
+    }
+    if (subscription->catch_up == REDIS_CAUGHT_UP) {
+        push_behind(redis, subscription);
+    } else {
+        subscription->is_missing = true; /* what is on its way was read before this gap */
+    }
+}
+
+static bool same_epoch(const struct broker_position *position, const char *epoch)
+{
+    return strcmp(position->epoch, epoch) == 0;
+}
+
+static void move_to(struct redis_subscription *subscription, uint64_t offset, const char *epoch)
+{
+    subscription->has_position = true;
+    subscription->position.offset = offset;
+    memcpy(subscription->position.epoch, epoch, sizeof(subscription->position.epoch));
+}
+
+bool redis_catch_up_admit(struct redis *redis, struct redis_subscription *subscription,
+                          const struct redis_message *message)
+{
+    const struct broker_position *position = &subscription->position;
+
+    if (subscription->history.size == 0 || message->offset == 0) {
+        return true;
+    }
+    if (!subscription->has_position) {
+        move_to(subscription, message->offset, message->epoch);
+        return true;
+    }
+    if (subscription->catch_up != REDIS_CAUGHT_UP) {
+        hold(redis, subscription, message);
+        return false;
+    }
+    if (same_epoch(position, message->epoch) && message->offset <= position->offset) {
+        return false; /* twice */
+    }
+    if (same_epoch(position, message->epoch) && message->offset == position->offset + 1) {
+        move_to(subscription, message->offset, message->epoch);
+        return true;
+    }
+    hold(redis, subscription, message);
+    push_behind(redis, subscription);
+    return false;
+}
+
+static void finish(struct redis *redis, struct redis_subscription *subscription)
+{
+    subscription->catch_up = REDIS_CAUGHT_UP;
+    if (!subscription->is_wanted) {
+        drop_held(redis, subscription);
+        redis_subscription_settle(redis, subscription);
+    } else if (subscription->is_missing) {
+        subscription->is_missing = false;
+        push_behind(redis, subscription);
+    } else {
+        subscription->stuck = 0;
+    }
+}
+
+/* --- fetching --------------------------------------------------------------------------------- */
+
+static enum broker_outcome fetch(struct redis *redis, struct redis_subscription *subscription)
+{
+    const struct slice channel = name_of(subscription);
+    const struct redis_request head = {.kind = REDIS_REQUEST_CATCH_UP,
+                                       .script = REDIS_HISTORY,
+                                       .argument_count = 6,
+                                       .slot = redis_channel_slot(redis, channel),
+                                       .subscription = subscription};
+    const struct broker_history_query query = {.limit = subscription->has_position ? PAGE_SIZE : 0,
+                                               .has_since = subscription->has_position,
+                                               .since = subscription->position};
+
+    return redis_ask_history(redis, &head, channel, &query);
+}
+
+void redis_catch_up_turn(struct redis *redis)
+{
+    while (redis->behind.first && redis->fetching < FETCHING_MAX) {
+        struct redis_subscription *subscription = redis->behind.first;
+        if (!subscription->is_wanted) {
+            pop_behind(redis);
+            finish(redis, subscription);
+            continue;
+        }
+        if (fetch(redis, subscription) != BROKER_DONE) {
+            return; /* later */
+        }
+        pop_behind(redis);
+        subscription->catch_up = REDIS_FETCHING;
+        redis->fetching++;
+    }
+}
+
+/* Where the stream stands against what was delivered. False: it must be asked again. */
+static bool compare(struct redis *redis, struct redis_subscription *subscription,
+                    const struct redis_stream *stream)
+{
+    struct broker_position *position = &subscription->position;
+    struct redis_message first;
+
+    if (!subscription->has_position) {
+        move_to(subscription, stream->position.offset, stream->position.epoch);
+        return true;
+    }
+    if (!same_epoch(position, stream->position.epoch)) {
+        count_gap(redis, subscription, "its stream began anew");
+        move_to(subscription, 0, stream->position.epoch);
+        return stream->position.offset == 0;
+    }
+    if (stream->position.offset < position->offset) {
+        count_gap(redis, subscription, "its stream has lost its newest publications");
+        position->offset = stream->position.offset;
+    } else if (stream->count == 0 && stream->position.offset > position->offset) {
+        count_gap(redis, subscription, "its stream keeps none of them any more");
+        position->offset = stream->position.offset;
+    } else if (stream->count > 0 && redis_item_read(stream->items[0], &first) &&
+               first.offset > position->offset + 1) {
+        count_gap(redis, subscription, "its stream does not reach back so far");
+    }
+    return true;
+}
+
+void redis_catch_up_answered(struct redis *redis, struct redis_subscription *subscription,
+                             redisReply *reply)
+{
+    struct redis_stream stream;
+
+    redis->fetching--;
+    if (!subscription->is_wanted) {
+        finish(redis, subscription);
+    } else if (!reply) {
+        push_behind(redis, subscription);
+        return;
+    } else if (!redis_stream_read(reply, &stream)) {
+        redis_complain(redis, "an answer of the history");
+        subscription->has_position = false;
+        drop_held(redis, subscription);
+        finish(redis, subscription);
+    } else if (!compare(redis, subscription, &stream)) {
+        push_behind(redis, subscription);
+    } else {
+        ASSERT(!redis->delivering);
+        subscription->catch_up = REDIS_DELIVERING;
+        redis->delivering = subscription;
+        redis->delivered_reply = reply;
+        redis->delivered_next = 0;
+        return;
+    }
+    freeReplyObject(reply);
+}
+
+/* --- delivering ------------------------------------------------------------------------------- */
+
+static bool next_item(struct redis *redis, struct redis_subscription *subscription,
+                      const struct redis_stream *stream)
+{
+    while (redis->delivered_next < stream->count) {
+        struct redis_message *message = &redis->lent_message;
+        if (!redis_item_read(stream->items[redis->delivered_next++], message)) {
+            redis_complain(redis, "an entry of a stream");
+        } else if (message->offset > subscription->position.offset) {
+            memcpy(message->epoch, stream->position.epoch, sizeof(message->epoch));
+            move_to(subscription, message->offset, message->epoch);
+            subscription->stuck = 0;
+            redis->caught_up++;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The next held one that is due. Ones that do not follow are fetched, unless that does not help. */
+static bool next_held(struct redis *redis, struct redis_subscription *subscription)
+{
+    while (subscription->held_first) {
+        const struct redis_message *message = &subscription->held_first->message;
+        const struct broker_position *position = &subscription->position;
+        const bool is_old =
+            same_epoch(position, message->epoch) && message->offset <= position->offset;
+        const bool is_next =
+            same_epoch(position, message->epoch) && message->offset == position->offset + 1;
+        if (!is_old && !is_next) {
+            if (subscription->stuck++ < STUCK_MAX) {
+                subscription->is_missing = true;
+                return false;
+            }
+            count_gap(redis, subscription, "its stream does not have them");
+        }
+        struct redis_held *held = take_held(redis, subscription);
+        if (is_old) {
+            free(held);
+            continue;
+        }
+        redis->lent_held = held;
+        redis->lent_message = held->message;
+        move_to(subscription, held->message.offset, held->message.epoch);
+        return true;
+    }
+    return false;
+}
+
+static void deliver(struct redis *redis, const struct redis_subscription *subscription,
+                    struct broker_event *event)
+{
+    *event = (struct broker_event){.kind = BROKER_PUBLICATION};
+    redis_publication_of(&redis->lent_message, name_of(subscription), &event->publication);
+}
+
+bool redis_catch_up_next(struct redis *redis, struct broker_event *event)
+{
+    struct redis_subscription *subscription = redis->delivering;
+    struct redis_stream stream;
+
+    if (!subscription) {
+        return false;
+    }
+    const bool is_well = redis_stream_read(redis->delivered_reply, &stream);
+    ASSERT(is_well);
+    if (next_item(redis, subscription, &stream)) {
+        deliver(redis, subscription, event);
+        return true;
+    }
+    if (stream.count == PAGE_SIZE) {
+        subscription->is_missing = true; /* there may be more */
+    } else if (next_held(redis, subscription)) {
+        deliver(redis, subscription, event);
+        return true;
+    }
+    freeReplyObject(redis->delivered_reply);
+    redis->delivered_reply = NULL;
+    redis->delivering = NULL;
+    finish(redis, subscription);
+    return false;
+}
+
+void redis_catch_up_drop(struct redis *redis, struct redis_subscription *subscription)
+{
+    drop_held(redis, subscription);
+}
