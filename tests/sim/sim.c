@@ -82,7 +82,8 @@ static void everyone_leaves(struct world *world)
     }
     for (uint32_t rounds = 0; world_held(world) > 0 || rounds < 10; rounds++) {
         if (rounds == ROUNDS_MAX) {
-            world_fail(world, NULL, "%u connections of nobody stay", world_held(world));
+            world_fail(world, NULL, "%u connections of nobody, or fan-outs to nobody, stay",
+                       world_held(world));
         }
         round_of(world);
     }

@@ -446,7 +446,8 @@ uint32_t world_held(const struct world *world)
     uint32_t held = 0;
 
     for (uint32_t i = 0; i < world->server.shard_count; i++) {
-        held += world->shards[i] != NULL ? world->shards[i]->conns.count : 0;
+        const struct shard *shard = world->shards[i];
+        held += shard ? shard->conns.count + shard->fanout.topics.count : 0;
     }
     return held;
 }

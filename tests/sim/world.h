@@ -91,7 +91,7 @@ void world_stop(struct world *world);
 
 MUST_CHECK bool world_has_stopped(const struct world *world);
 
-/* Connections that the shards hold. */
+/* Connections that the shards hold, and channels whose fan-out goes on. */
 MUST_CHECK uint32_t world_held(const struct world *world);
 
 /* Asserts that every pool, queue, tally and gauge is as it was at the start. */
