@@ -133,6 +133,7 @@ static void set_traffic(json_t *object, const struct result *result)
 
     set(object, "publications", count(traffic->publications));
     set(object, "publications_refused", count(traffic->refused));
+    set(object, "publishers_lost", json_boolean(traffic->publishers_lost));
     set(object, "deliveries_expected", count(traffic->expected));
     set(object, "deliveries", count(traffic->deliveries));
     set(object, "lost", count(traffic->lost));

@@ -208,6 +208,9 @@ static void print_traffic(const struct result *result, FILE *out)
     if (traffic->refused > 0) {
         line_count(out, "  refused of them", traffic->refused, "");
     }
+    if (traffic->publishers_lost) {
+        text_print(out, "  the connections to publish on were lost\n");
+    }
     (void)snprintf(note, sizeof(note), "of %" PRIu64 " expected", traffic->expected);
     line_count(out, "delivered", traffic->deliveries, note);
     line_count(out, "lost", traffic->lost, "");

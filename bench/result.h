@@ -42,8 +42,9 @@ void machine_read(struct machine *machine);
 /* What moving messages cost: fanout and echo. */
 struct traffic {
     uint64_t publications;
-    uint64_t refused;  /* of them, by the server or the broker; they are not expected */
-    uint64_t expected; /* deliveries */
+    uint64_t refused;     /* of them, by the server or the broker; they are not expected */
+    bool publishers_lost; /* before all was published */
+    uint64_t expected;    /* deliveries */
     uint64_t deliveries;
     uint64_t lost;
     uint64_t reordered;

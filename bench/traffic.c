@@ -136,17 +136,19 @@ static uint64_t sum(const struct traffic_run *traffic, size_t counter_offset)
     return total;
 }
 
+static bool are_publishers_lost(const struct traffic_run *traffic)
+{
+    return traffic->publisher
+               ? publisher_failed(traffic->publisher)
+               : traffic->publishers.worker &&
+                     counter_read(&worker_counts(traffic->publishers.worker)->open) == 0;
+}
+
 /* Whether everything has gone out, or nobody is left to send it. */
 static bool is_sent(const struct traffic_run *traffic)
 {
-    if (traffic->publisher && publisher_failed(traffic->publisher)) {
-        return true;
-    }
-    if (traffic->publishers.worker &&
-        counter_read(&worker_counts(traffic->publishers.worker)->open) == 0) {
-        return true;
-    }
-    return sum(traffic, offsetof(struct feed, is_done)) == traffic->feed_count;
+    return are_publishers_lost(traffic) ||
+           sum(traffic, offsetof(struct feed, is_done)) == traffic->feed_count;
 }
 
 static void start_sending(struct traffic_run *traffic)
@@ -220,6 +222,7 @@ static int exchange(struct traffic_run *traffic)
     start_sending(traffic);
     watch(traffic, &totals);
     measure_mark(measure, &measure->traffic_end, totals.open, totals.pings_answered);
+    run->result->traffic.publishers_lost = are_publishers_lost(traffic);
     stop_sending(traffic);
     run->result->open = totals.open;
     run->result->is_interrupted = run_is_stopped();
@@ -264,8 +267,8 @@ static bool is_complete(const struct result *result)
     const struct traffic *figures = &result->traffic;
 
     return result->open == result->options->connections && figures->publications > 0 &&
-           figures->refused == 0 && figures->lost == 0 && figures->reordered == 0 &&
-           figures->duplicated == 0 && figures->arrivals_failed == 0;
+           !figures->publishers_lost && figures->refused == 0 && figures->lost == 0 &&
+           figures->reordered == 0 && figures->duplicated == 0 && figures->arrivals_failed == 0;
 }
 
 static void close_all(struct traffic_run *traffic)

@@ -95,9 +95,9 @@ static void take_all(struct deliveries *deliveries, uint32_t subscriber, uint32_
     const struct audience *audience = deliveries->audience;
 
     for (uint32_t place = 0; place < audience->channels_each; place++) {
-        for (uint16_t publisher = 0; publisher < deliveries->publishers; publisher++) {
+        for (uint32_t publisher = 0; publisher < deliveries->publishers; publisher++) {
             const struct stamp stamp = {.channel = audience_channel(audience, subscriber, place),
-                                        .publisher = publisher,
+                                        .publisher = (uint16_t)publisher,
                                         .sequence = sequence,
                                         .time_ns = 4000};
             assert_true(take(deliveries, subscriber, stamp));
