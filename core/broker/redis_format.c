@@ -17,7 +17,7 @@ static struct slice take(struct cursor *cursor, size_t size)
 {
     const struct slice taken = slice_from(cursor->rest.data, size);
 
-    if (size > cursor->rest.size) {
+    if (cursor->failed || size > cursor->rest.size) {
         cursor->failed = true;
         return (struct slice){0};
     }
