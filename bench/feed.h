@@ -25,7 +25,7 @@ struct feed {
     struct feed_options options;
     uint32_t *sequences; /* by publisher and channel */
     uint64_t random;
-    uint64_t start_ns;
+    uint64_t start_ns; /* 0: not started */
     uint64_t received; /* when last asked */
     uint64_t received_ns;
     uint64_t forgiven; /* deliveries that are not waited for any more */
@@ -38,6 +38,8 @@ struct feed {
 /* Returns 0, or -1 when there is no memory. */
 MUST_CHECK int feed_open(struct feed *feed, const struct feed_options *options);
 void feed_close(struct feed *feed);
+
+/* By the thread whose feed it is from here on. */
 void feed_start(struct feed *feed, uint64_t now_ns);
 
 /* How many messages may go now; received: deliveries so far. Sets is_done when none is left. */

@@ -30,13 +30,13 @@ struct bench_messages {
     uint32_t channels;
     uint32_t channels_each; /* of a subscriber */
     uint32_t size;
-    uint64_t count;      /* 0: until duration_s */
-    uint32_t duration_s; /* 0: until count */
-    uint32_t rate;       /* per second, all together; 0: flat out */
-    uint32_t window;     /* flat out: messages under way; 0: as many as make 10,000 deliveries */
-    uint32_t drain_s;    /* silence that ends the wait for what is missing */
-    uint32_t arrivals;   /* new connections per second meanwhile */
-    const char *channel; /* its name, or what their names begin with */
+    uint64_t count;            /* 0: until duration_s */
+    uint32_t duration_s;       /* 0: until count */
+    uint32_t rate;             /* per second, all together; 0: flat out */
+    uint32_t window;           /* flat out: messages under way */
+    uint32_t drain_s;          /* silence that ends the wait for what is missing */
+    uint32_t arrivals;         /* new connections per second meanwhile */
+    const char *channel;       /* its name, or what their names begin with */
     const char *publish_url;   /* of VIA_CLIENT; NULL: the subscribers' */
     const char *publish_token; /* NULL: theirs */
     const char *redis;         /* "HOST:PORT" */

@@ -11,6 +11,7 @@
 #define COUNT_NOT_GIVEN    UINT64_MAX
 #define COUNT_DEFAULT      100
 #define WINDOW_DELIVERIES  10000 /* flat out: about so many under way */
+#define WINDOW_BYTES       65536 /* and so much for a subscriber: servers cut off the slow */
 #define CHANNELS_EACH_MAX  128   /* of a token */
 #define PUBLISHERS_MAX     1000
 #define CHANNEL_SIZE_MAX   100
@@ -61,7 +62,9 @@ static const struct argp_option fanout_table[] = {
      "The channel, or with several what comes before -0, -1, ... (default bench)", 3},
     {"publishers", KEY_PUBLISHERS, "N", 0, "Who publish in turn (default 1)", 3},
     {"window", KEY_WINDOW, "N", 0,
-     "Flat out: messages under way (default: as many as make 10,000 deliveries, at least 1)", 3},
+     "Flat out: messages under way (default: as many as make 10,000 deliveries, or 64 KB for a "
+     "subscriber)",
+     3},
     {"publish-url", KEY_PUBLISH_URL, "URL", 0, "Where clients publish (default: the same URL)", 3},
     {"publish-token", KEY_PUBLISH_TOKEN, "TOKEN", 0, "With this token (default: the same)", 3},
     {"redis", KEY_REDIS, "HOST:PORT", 0, "The Redis to publish through (default 127.0.0.1:6379)",
@@ -201,15 +204,24 @@ void messages_options_init(struct bench_options *options)
                                                 .redis_prefix = "limpet:"};
 }
 
+/* Flat out: how many messages may be under way. */
+static uint32_t choose_window(const struct bench_options *options)
+{
+    const struct bench_messages *messages = &options->messages;
+    uint64_t each = (uint64_t)options->connections * messages->channels_each / messages->channels;
+    uint64_t by_deliveries = WINDOW_DELIVERIES / (each == 0 ? 1 : each);
+    uint64_t by_bytes = (uint64_t)WINDOW_BYTES * messages->channels /
+                        ((uint64_t)messages->size * messages->channels_each);
+    uint64_t window = by_deliveries < by_bytes ? by_deliveries : by_bytes;
+
+    return window == 0 ? 1 : (uint32_t)window;
+}
+
 static void fill_in(struct bench_options *options)
 {
     struct bench_messages *messages = &options->messages;
-    uint64_t each = (uint64_t)options->connections * messages->channels_each / messages->channels;
 
-    if (messages->window == 0) {
-        messages->window = (uint32_t)(WINDOW_DELIVERIES / (each == 0 ? 1 : each));
-        messages->window += messages->window == 0 ? 1 : 0;
-    }
+    messages->window = messages->window == 0 ? choose_window(options) : messages->window;
     uint32_t seconds = messages->duration_s > 0 ? messages->duration_s : ARRIVALS_SECONDS;
     uint64_t arrivals = (uint64_t)messages->arrivals * seconds;
     options->others_max = arrivals > ARRIVALS_TOTAL_MAX ? ARRIVALS_TOTAL_MAX : (uint32_t)arrivals;

@@ -282,8 +282,9 @@ static bool serve_lines(struct publisher *publisher)
 static void *run(void *argument)
 {
     struct publisher *publisher = argument;
-    const struct feed *feed = publisher->options.feed;
+    struct feed *feed = publisher->options.feed;
 
+    feed_start(feed, client_clock());
     while (counter_read(&publisher->stop) == 0) {
         uint64_t now = client_clock();
         publish_some(publisher, now);

@@ -158,9 +158,6 @@ static void start_sending(struct traffic_run *traffic)
     run->result->traffic.start_s = (double)(client_clock() - run->start_ns) / 1e9;
     traffic->start_ns = client_clock();
     traffic->latest_ns = traffic->start_ns;
-    for (uint32_t i = 0; i < traffic->feed_count; i++) {
-        feed_start(&traffic->feeds[i], traffic->start_ns);
-    }
     if (traffic->publisher) {
         publisher_start(traffic->publisher);
     } else {

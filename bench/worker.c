@@ -290,6 +290,10 @@ static bool send_one(struct worker *worker, struct feed *feed, uint32_t index, u
 static void send_some(struct worker *worker, uint64_t now)
 {
     struct feed *feed = &worker->load->feeds[worker->index];
+
+    if (feed->start_ns == 0) {
+        feed_start(feed, now);
+    }
     uint32_t due = feed_due(feed, now, heard(worker->load));
     uint32_t skipped = 0;
 

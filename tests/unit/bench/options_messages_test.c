@@ -142,11 +142,13 @@ static void test_sizes_at_both_bounds(void **state)
     REFUSED("--spawn", "--size", "99999999999999999999", "--size");
 }
 
-static void test_the_window_is_about_10000_deliveries(void **state)
+static void test_the_window_is_about_10000_deliveries_or_64_kb(void **state)
 {
     (void)state;
     assert_int_equal(READ("--spawn", "-n", "100").window, 100);
     assert_int_equal(READ("--spawn", "-n", "50000").window, 1);
+    assert_int_equal(READ("--spawn", "-n", "1").window, 655);
+    assert_int_equal(READ("--spawn", "-n", "200", "--size", "16000").window, 4);
     assert_int_equal(READ("--spawn", "-n", "1000", "--via", "http", "--channels", "100").window,
                      1000);
 }
@@ -194,7 +196,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_word),
         cmocka_unit_test(test_sizes_at_both_bounds),
-        cmocka_unit_test(test_the_window_is_about_10000_deliveries),
+        cmocka_unit_test(test_the_window_is_about_10000_deliveries_or_64_kb),
         cmocka_unit_test(test_echo_has_a_channel_for_each),
         cmocka_unit_test(test_arrivals_are_planned_for),
         cmocka_unit_test(test_what_does_not_fit_together),
