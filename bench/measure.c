@@ -14,6 +14,7 @@
 #define PINGS_METRIC   "limpet_pings_sent_total"
 #define HEARTBEATS_MIN 100 /* fewer say nothing about the cost of one */
 #define REFERENCE_MIN  1000
+#define HELD_NS_MIN    1e9 /* a shorter hold says nothing about what holding costs */
 
 void measure_open(struct measure *measure, const struct bench_options *options, int server_pid,
                   const struct sockaddr_in6 *admin)
@@ -302,7 +303,7 @@ void measure_traffic(const struct measure *measure, struct result *result)
     }
     traffic->cpu_us_per_delivery = used_ns / 1e3 / deliveries;
     traffic->cpu_share = used_ns / window_ns;
-    if (held_ns > 0) {
+    if (held_ns >= HELD_NS_MIN) {
         traffic->cpu_held_share = (double)(measure->hold_end.cpu_ns - held->cpu_ns) / held_ns;
         traffic->cpu_us_per_delivery_net =
             (used_ns - traffic->cpu_held_share * window_ns) / 1e3 / deliveries;

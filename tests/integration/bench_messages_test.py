@@ -66,6 +66,7 @@ class Fanout(Case):
         self.assert_whole(run, 30, 3000)
         self.assertEqual(run.figures["scenario"], "fanout")
         self.assertEqual(run.figures["messages"]["via"], "client")
+        self.assertIsNone(run.figures["server_cpu_us_per_delivery_net"], "nothing was held: it cannot be known")
 
     def test_several_publishers_threads_and_sizes(self):
         for size in (48, 16000):
