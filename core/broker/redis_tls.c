@@ -1,5 +1,7 @@
 #include "broker/redis_tls.h"
 
+#include "broker/redis_format.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
@@ -91,10 +93,13 @@ static bool is_ip(const char *name)
 /* A certificate for another host is refused; SNI holds names only (RFC 6066, section 3). */
 static bool set_name(SSL *ssl, const char *name)
 {
+    char host[REDIS_HOST_SIZE_MAX + 1]; /* SNI is set by a macro that takes no const */
+
     if (is_ip(name)) {
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
     }
-    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+    (void)snprintf(host, sizeof(host), "%s", name);
+    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
 struct redis_tls_stream *redis_tls_start(struct redis_tls *tls, int fd, const char *name)
