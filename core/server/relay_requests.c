@@ -159,8 +159,7 @@ static bool is_out_of_bounds(const struct relay *relay, const struct relay_reque
         return request->pattern.size > CHANNEL_NAME_MAX;
     }
     return channel_size == 0 || channel_size > CHANNEL_NAME_MAX ||
-           request->publication.payload.size + PARCEL_HEAD_MAX >
-               mailbox_parcel_max(relay->server->mailboxes[0]);
+           request->publication.payload.size > relay_payload_max(relay);
 }
 
 enum broker_outcome relay_ask(struct relay *relay, const struct relay_request *request,

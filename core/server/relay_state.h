@@ -80,6 +80,9 @@ void relay_drain_backlog(struct relay *relay);
 
 /* --- relay_events.c --- */
 
+/* The largest payload that can be handed to a shard, and wait there for a connection. */
+MUST_CHECK size_t relay_payload_max(const struct relay *relay);
+
 /* Goes on with the delivery; true when nothing is left of it. */
 bool relay_deliver(struct relay *relay);
 

@@ -173,6 +173,23 @@ class Bounds(HostCase):
         redis("PUBLISH", "limpet:t:a", "__p1:0::b:0:0__\xe4")  # who says that it is binary gets it so
         self.assertEqual(client.receive_data(), (BINARY, "\xe4".encode()))
 
+    def test_larger_than_any_queue(self):
+        """Nobody could be sent it: nobody is closed for it as too slow."""
+        redis = self.redis()
+        server = self.server(*flags(redis, "--limits.queue-bytes-max", "100KB", "--admin.api-key-file", self.key_file()))
+        client = server.websocket(token=server.token(channels=["open:a"]))
+        self.wait_subscribed(redis, "limpet:open:a")
+        most = 100 * 1024 - 64
+        redis("PUBLISH", "limpet:open:a", "x" * (most + 1))
+        redis("PUBLISH", "limpet:open:a", "x" * most)
+        self.assertEqual(client.receive_data(), (TEXT, b"x" * most))
+        server.wait_metric("limpet_broker_undeliverable_total", 1, reason="too_large")
+        self.assertIn("limits.queue_bytes_max", server.wait_for_log("not delivered"))
+        self.assertEqual(self.api(server, "publish", channel="open:a", data="x" * most)["error"]["code"], 107)
+        self.api(server, "publish", channel="open:a", data="x" * (most - 2))
+        self.assertEqual(len(client.receive_data()[1]), most)
+        self.assertEqual(server.metric("limpet_closed_total", cause="slow_consumer"), 0)
+
     def test_clients_that_redis_has_no_room_for(self):
         redis = self.redis()
         self.assertEqual(redis("PING"), b"PONG")
