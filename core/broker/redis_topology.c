@@ -354,9 +354,9 @@ uint32_t redis_topology_poll(struct redis *redis, struct pollfd *fds, uint64_t *
     for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
         struct redis_node *node = &redis->nodes[i];
         if (node->is_used) {
+            redis_canary_turn(redis, node, wake_ms); /* first: what it asks leaves in this poll */
             poll_link(redis, &node->commands, fds, &count, wake_ms);
             poll_link(redis, &node->subscriber, fds, &count, wake_ms);
-            redis_canary_turn(redis, node, wake_ms);
         }
     }
     poll_link(redis, &redis->scout, fds, &count, wake_ms);

@@ -270,6 +270,11 @@ class Publishing(Case):
         wait_until(lambda: server.metric("limpet_broker_round_trip_microseconds") > 0, "a canary came back")
         self.assertLess(server.metric("limpet_broker_canary_age_milliseconds"), 2000)
 
+    def test_canary_leaves_at_once(self):
+        server = self.server(*flags(self.redis(), "--broker.canary-interval", "3s"))
+        wait_until(lambda: server.metric("limpet_broker_round_trip_microseconds") > 0, "a canary came back")
+        self.assertLess(server.metric("limpet_broker_round_trip_microseconds"), 1500000, "not with the next one")
+
 
 class Reaching(Case):
     def check(self, redis, server):
