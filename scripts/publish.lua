@@ -40,7 +40,7 @@ if KEYS[3] then
     end
 end
 
--- What may fail comes first, so that a refusal has done nothing.
+-- What may be refused comes before every other write: without memory Redis lets a script go on that has written.
 if size > 0 then
     local meta = redis.call('HMGET', KEYS[2], 'e', 's')
     epoch = meta[1]
@@ -49,7 +49,9 @@ if size > 0 then
     else
         local time = redis.call('TIME')
         epoch = string.format('%x%05x', time[1], time[2])
-        redis.call('DEL', KEYS[1])
+        if redis.call('EXISTS', KEYS[1]) == 1 then
+            redis.call('DEL', KEYS[1])
+        end
     end
     offset = offset + 1
     local id = string.format('%.0f', offset)

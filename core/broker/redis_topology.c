@@ -3,8 +3,9 @@
 #include <stdio.h>
 
 #define NOBODY            255u
-#define ASK_INTERVAL_MS   200u   /* while the cluster is in doubt */
-#define RENEW_INTERVAL_MS 30000u /* even if nobody says that it has changed */
+#define STALE_INTERVAL_MS 20u    /* between questions while the cluster is known to have changed */
+#define DOWN_INTERVAL_MS  500u   /* while a node is not reached: another one may take over */
+#define QUIET_INTERVAL_MS 30000u /* even if nobody says that it has changed */
 
 /* --- nodes ------------------------------------------------------------------------------------ */
 
@@ -287,6 +288,14 @@ static void take_replies(struct redis *redis)
     }
 }
 
+static uint64_t next_question_ms(const struct redis *redis)
+{
+    if (redis->is_stale) {
+        return redis->scout_ms + STALE_INTERVAL_MS;
+    }
+    return redis->scout_ms + (redis_topology_is_up(redis) ? QUIET_INTERVAL_MS : DOWN_INTERVAL_MS);
+}
+
 static void turn_scout(struct redis *redis)
 {
     struct redis_link *scout = &redis->scout;
@@ -307,9 +316,7 @@ static void turn_scout(struct redis *redis)
     if (scout->state != REDIS_LINK_UP || redis->scout_asked) {
         return;
     }
-    if (scout->has_come_up ||
-        (is_cluster && redis->now_ms >= redis->scout_ms + (redis->is_stale ? ASK_INTERVAL_MS
-                                                                           : RENEW_INTERVAL_MS))) {
+    if (scout->has_come_up || (is_cluster && redis->now_ms >= next_question_ms(redis))) {
         scout->has_come_up = false;
         ask_scout(redis);
     } else if (!is_cluster && redis->is_stale) {
@@ -360,9 +367,10 @@ uint32_t redis_topology_poll(struct redis *redis, struct pollfd *fds, uint64_t *
         }
     }
     poll_link(redis, &redis->scout, fds, &count, wake_ms);
-    if (redis->is_stale && redis->options.topology != REDIS_SINGLE &&
-        *wake_ms > redis->now_ms + ASK_INTERVAL_MS) {
-        *wake_ms = redis->now_ms + ASK_INTERVAL_MS;
+    if (redis->scout.state == REDIS_LINK_UP && !redis->scout_asked &&
+        (redis->options.topology == REDIS_CLUSTER || redis->is_stale)) {
+        const uint64_t at_ms = next_question_ms(redis);
+        *wake_ms = at_ms < *wake_ms ? at_ms : *wake_ms;
     }
     if (redis->scout_asked && *wake_ms > redis->scout_ms + redis->options.timeout_ms) {
         *wake_ms = redis->scout_ms + redis->options.timeout_ms;

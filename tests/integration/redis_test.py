@@ -35,7 +35,7 @@ class Case(unittest.TestCase):
         wait_until(lambda: server.metric("limpet_broker_up") == 1, server.log_text, seconds)
 
     def channels(self, redis):
-        return {name for name in redis("PUBSUB", "CHANNELS") if b"__canary" not in name}
+        return {name for name in redis("PUBSUB", "CHANNELS") if b"__" not in name}
 
     def wait_subscribed(self, redis, *names):
         wait_until(lambda: self.channels(redis) == {name.encode() for name in names},
