@@ -271,9 +271,18 @@ class Publishing(Case):
         self.assertLess(server.metric("limpet_broker_canary_age_milliseconds"), 2000)
 
     def test_canary_leaves_at_once(self):
-        server = self.server(*flags(self.redis(), "--broker.canary-interval", "3s"))
-        wait_until(lambda: server.metric("limpet_broker_round_trip_microseconds") > 0, "a canary came back")
-        self.assertLess(server.metric("limpet_broker_round_trip_microseconds"), 1500000, "not with the next one")
+        """Not with what wakes the thread next, which in a server at rest is the time of the next canary."""
+        server = self.server(*flags(self.redis(), "--broker.canary-interval", "1s"))
+        seen = [0]
+
+        def is_settled():
+            value = server.metric("limpet_broker_round_trip_microseconds")
+            if value != seen[-1]:
+                seen.append(value)
+            return len(seen) == 5  # the start wakes the thread, too: the first two may have been lucky
+
+        wait_until(is_settled, "four canaries came back")
+        self.assertLess(min(seen[3:]), 500000, seen)
 
 
 class Reaching(Case):
