@@ -363,6 +363,31 @@ class Reaching(Case):
             self.assertIn(reason, server.wait_for_log("redis connection failed"))
             self.assertEqual(server.metric("limpet_broker_up"), 0)
 
+    def test_much_by_tls(self):
+        """Messages of many records, both ways, and a gap that is read by TLS."""
+        folder = self.enterContext(Folder())
+        certificate, key = self.certificate(folder, "redis.test")
+        redis = self.redis()
+        redis("CONFIG", "SET", "tls-ca-cert-file", certificate)
+        redis("CONFIG", "SET", "tls-cert-file", certificate, "tls-key-file", key)
+        port = Redis.free_port()
+        redis("CONFIG", "SET", "tls-auth-clients", "no", "tls-port", port)
+        server = self.server(*flags(redis, "--plain.publish-channel", "n:a"), "--redis.nodes", f"127.0.0.1:{port}",
+                             "--redis.tls", "true", "--redis.tls-ca-file", certificate)
+        client = server.websocket(token=server.token(channels=["n:a"]))
+        self.wait_subscribed(redis, "limpet:n:a")
+        wait_until(lambda: redis("EXISTS", "limpet:{n:a}:meta") == 1, "the position was asked for")
+        writer = server.websocket(token=server.token(channels=[]))
+        for turn in range(30):
+            payload = bytes([turn]) + os.urandom(60000)
+            writer.send(BINARY, payload)
+            if turn % 10 == 5:
+                self.assertEqual(redis("CLIENT", "KILL", "TYPE", "pubsub"), 1)
+            self.assertEqual(client.receive_data(), (BINARY, payload))
+        self.assertGreaterEqual(server.metric("limpet_broker_reconnects_total"), 3)
+        self.assertEqual(server.metric("limpet_broker_gaps_total"), 0)
+        self.assertEqual(server.metric("limpet_broker_malformed_total"), 0)
+
     def test_options(self):
         password, nothing = self.password(), os.path.join(self.enterContext(Folder()), "none")
         for more, said in ((("--redis.nodes", "127.0.0.1"), "redis.nodes"), (("--redis.nodes", "a:1,b:2"), "redis.nodes"),
