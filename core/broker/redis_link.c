@@ -21,7 +21,6 @@
 #define DELAY_MS           100u /* before the second attempt, at most; doubled with each */
 #define DELAY_MS_MAX       10000u
 #define STEADY_MS          5000u /* up for so long: what ends it then is a new failure */
-#define RESOLVE_POLL_MS    10u
 #define LINES_INTERVAL_MS  60000u
 
 /* --- the end of a connection ------------------------------------------------------------------ */
@@ -449,8 +448,9 @@ bool redis_link_poll(struct redis_link *link, struct pollfd *poll, uint64_t now_
         *wake_ms = earlier(*wake_ms, link->is_wanted ? link->retry_ms : UINT64_MAX);
         return false;
     case REDIS_LINK_RESOLVING:
-        *wake_ms = earlier(*wake_ms, now_ms + RESOLVE_POLL_MS);
-        return false;
+        poll->fd = redis_resolver_fd(link->resolver);
+        poll->events = POLLIN;
+        break;
     case REDIS_LINK_CONNECTING:
         poll->events = POLLOUT;
         break;

@@ -1,44 +1,108 @@
 #include "broker/redis_resolver.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define END_WAIT_S 2
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct redis_resolver {
-    struct gaicb request;
-    struct addrinfo hints;
+    int fd;
+    bool is_answered;
+    int status;
+    struct addrinfo *list;
+};
+
+/* The thread's. */
+struct question {
+    int fd;
     char host[REDIS_HOST_SIZE_MAX + 1];
     char port[8];
 };
 
+/* As it goes through the socket: its receiver owns the list. */
+struct answer {
+    struct addrinfo *list;
+    int status;
+};
+
+static void *ask(void *argument)
+{
+    struct question *question = argument;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct answer answer = {0};
+
+    answer.status = getaddrinfo(question->host, question->port, &hints, &answer.list);
+    if (send(question->fd, &answer, sizeof(answer), MSG_NOSIGNAL) != sizeof(answer) &&
+        answer.list) {
+        freeaddrinfo(answer.list); /* nobody waits for it any more */
+    }
+    (void)close(question->fd);
+    free(question);
+    return NULL;
+}
+
+static bool start_thread(struct question *question)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+
+    if (pthread_attr_init(&attributes) != 0) {
+        return false;
+    }
+    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    const int error = pthread_create(&thread, &attributes, ask, question);
+    (void)pthread_attr_destroy(&attributes);
+    return error == 0;
+}
+
 struct redis_resolver *redis_resolver_start(const struct redis_address *address)
 {
     struct redis_resolver *resolver = calloc(1, sizeof(*resolver));
-    struct gaicb *requests[1];
+    struct question *question = calloc(1, sizeof(*question));
+    int fds[2];
 
-    if (!resolver) {
+    if (!resolver || !question || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+        free(resolver);
+        free(question);
         return NULL;
     }
-    memcpy(resolver->host, address->host, sizeof(resolver->host));
-    (void)snprintf(resolver->port, sizeof(resolver->port), "%u", address->port);
-    resolver->hints = (struct addrinfo){.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    resolver->request = (struct gaicb){
-        .ar_name = resolver->host, .ar_service = resolver->port, .ar_request = &resolver->hints};
-    requests[0] = &resolver->request;
-    if (getaddrinfo_a(GAI_NOWAIT, requests, 1, NULL) != 0) {
+    resolver->fd = fds[0];
+    question->fd = fds[1];
+    memcpy(question->host, address->host, sizeof(question->host));
+    (void)snprintf(question->port, sizeof(question->port), "%u", address->port);
+    if (!start_thread(question)) {
+        (void)close(fds[0]);
+        (void)close(fds[1]);
         free(resolver);
+        free(question);
         return NULL;
     }
     return resolver;
 }
 
+int redis_resolver_fd(const struct redis_resolver *resolver)
+{
+    return resolver->fd;
+}
+
+static void receive(struct redis_resolver *resolver)
+{
+    struct answer answer;
+
+    if (!resolver->is_answered &&
+        recv(resolver->fd, &answer, sizeof(answer), MSG_DONTWAIT) == sizeof(answer)) {
+        resolver->is_answered = true;
+        resolver->status = answer.status;
+        resolver->list = answer.list;
+    }
+}
+
 int redis_resolver_result(struct redis_resolver *resolver, struct addrinfo **list)
 {
-    const int status = gai_error(&resolver->request);
-
-    *list = status == 0 ? resolver->request.ar_result : NULL;
-    return status;
+    receive(resolver);
+    *list = resolver->list;
+    return resolver->is_answered ? resolver->status : EAI_INPROGRESS;
 }
 
 void redis_resolver_end(struct redis_resolver *resolver)
@@ -46,15 +110,12 @@ void redis_resolver_end(struct redis_resolver *resolver)
     if (!resolver) {
         return;
     }
-    if (gai_cancel(&resolver->request) == EAI_NOTCANCELED) {
-        const struct timespec patience = {.tv_sec = END_WAIT_S};
-        const struct gaicb *requests[1] = {&resolver->request};
-        if (gai_suspend(requests, 1, &patience) == EAI_AGAIN) {
-            return; /* the thread still writes to it: it stays */
-        }
+    /* From here on an answer cannot be sent; one that was is taken. */
+    (void)shutdown(resolver->fd, SHUT_RD);
+    receive(resolver);
+    if (resolver->list) {
+        freeaddrinfo(resolver->list);
     }
-    if (resolver->request.ar_result) {
-        freeaddrinfo(resolver->request.ar_result);
-    }
+    (void)close(resolver->fd);
     free(resolver);
 }

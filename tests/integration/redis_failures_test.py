@@ -57,20 +57,20 @@ class Connections(Failing):
         publish(1)
         self.expect(client, [1])
         killed = 0
-        for turn in range(20):
+        for turn in range(7):  # the pauses between two attempts grow
             first = 2 + turn * 10
             publish(*range(first, first + 3))
             killed += self.kill_subscribers(redis)
             publish(*range(first + 3, first + 10))
             if turn % 2:
                 self.wait_subscribed(redis, "limpet:n:a")
-        self.assertGreaterEqual(killed, 10)
-        self.expect(client, range(2, 202))
+        self.assertGreaterEqual(killed, 4)
+        self.expect(client, range(2, 72))
         publish("last")
         self.expect(client, ["last"])
-        self.assertGreater(server.metric("limpet_broker_caught_up_total"), 20)
+        self.assertGreater(server.metric("limpet_broker_caught_up_total"), 7)
         self.assertEqual(server.metric("limpet_broker_gaps_total"), 0)
-        self.assertGreaterEqual(server.metric("limpet_broker_reconnects_total"), 10)
+        self.assertGreaterEqual(server.metric("limpet_broker_reconnects_total"), 4)
         self.assertIn("for=subscriptions", server.wait_for_log("redis connection lost"))
 
     def test_before_the_first_message(self):
