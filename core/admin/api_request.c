@@ -32,8 +32,12 @@ enum api_method api_method_find(struct slice name)
 
 bool api_channel_is_good(struct slice channel)
 {
-    return channel.size > 0 && channel.size <= API_CHANNEL_SIZE_MAX &&
-           !memchr(channel.data, 0, channel.size);
+    for (size_t i = 0; i < channel.size; i++) {
+        if (channel.data[i] < ' ' || channel.data[i] == 0x7f) {
+            return false; /* no token and no query could name it */
+        }
+    }
+    return channel.size > 0 && channel.size <= API_CHANNEL_SIZE_MAX;
 }
 
 /* What a body is read into, and the first thing that is wrong with it. */
@@ -366,7 +370,8 @@ static bool read_command(struct reader *reader, struct api_command *command, enu
     }
     if (needs_channel(method) && !api_channel_is_good(command->channel)) {
         command->error = (struct api_error){
-            .code = API_BAD_REQUEST, .message = "bad request: the channel has 1 to 255 bytes"};
+            .code = API_BAD_REQUEST,
+            .message = "bad request: a channel has 1 to 255 bytes, none a control character"};
     }
     return true;
 }

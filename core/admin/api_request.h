@@ -88,5 +88,5 @@ MUST_CHECK enum api_request_outcome api_request_read(struct api_request *request
                                                      size_t message_size);
 void api_request_free(struct api_request *request);
 
-/* 1 to API_CHANNEL_SIZE_MAX bytes, none of them zero. */
+/* 1 to API_CHANNEL_SIZE_MAX bytes, none of them a control character. */
 MUST_CHECK bool api_channel_is_good(struct slice channel);

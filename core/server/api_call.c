@@ -54,7 +54,8 @@ static struct api_error channel_request(const struct api_step *step, const struc
     bool is_presence = method == API_PRESENCE || method == API_PRESENCE_STATS;
 
     if (!api_channel_is_good(step->channel)) {
-        return (struct api_error){API_BAD_REQUEST, "bad request: the channel has 1 to 255 bytes"};
+        return (struct api_error){
+            API_BAD_REQUEST, "bad request: a channel has 1 to 255 bytes, none a control character"};
     }
     if (method == API_PUBLISH || method == API_BROADCAST) {
         *request = publish_request(step, space);

@@ -237,6 +237,7 @@ class Publishing(Case):
         redis = self.redis()
         server = self.server(*flags(redis, "--broker.forward", "true", "--plain.publish-channel", "open:a"))
         client = server.websocket(token=server.token(sub="ann", channels=["open:a"]))
+        self.wait_subscribed(redis, "limpet:open:a")
         client.send(TEXT, "hello")
         self.assertEqual(client.receive_data(), (TEXT, b"hello"))
         wait_until(lambda: redis("XLEN", "limpet:inbound") == 1, "one entry")
