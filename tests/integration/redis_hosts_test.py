@@ -119,7 +119,7 @@ class Order(HostCase):
             publish(redis, "n:a", number)
         server.go_on()
         self.assertEqual(self.numbers(client, 3000), list(range(3000)))
-        self.assertEqual(server.metric("limpet_broker_caught_up_total"), 3000)
+        server.wait_metric("limpet_broker_caught_up_total", 3000)
         self.assertEqual(server.metric("limpet_broker_gaps_total"), 0)
 
     def test_a_gap_in_many_channels(self):
