@@ -39,8 +39,7 @@ struct redis_subscription *redis_subscription_find(struct redis *redis, struct s
 static struct redis_subscription *add(struct redis *redis, struct slice name, bool is_pattern)
 {
     struct table *table = table_of(redis, is_pattern);
-    struct redis_subscription *subscription =
-        calloc(1, offsetof(struct redis_subscription, name) + name.size + 1);
+    struct redis_subscription *subscription = calloc(1, sizeof(*subscription) + name.size + 1);
 
     if (subscription) {
         subscription->kind = is_pattern ? REDIS_SUBSCRIPTION_PATTERN : REDIS_SUBSCRIPTION_CHANNEL;
