@@ -141,8 +141,9 @@ class Cluster(Case):
         answer = self.api(server, "publish", channel="}n", data=1)  # its keys would have different slots
         self.assertIn("error", answer)
 
-    def move(self, slot, source, target):
-        """As redis-cli --cluster reshard does."""
+    def move(self, slot, source, target, meanwhile):
+        """As redis-cli --cluster reshard does. meanwhile(): when the keys have gone and the slot has not, so that who asks
+        is sent on with ASK."""
         source_id, target_id = source("CLUSTER", "MYID"), target("CLUSTER", "MYID")
         target("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
         source("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
@@ -151,6 +152,7 @@ class Cluster(Case):
             if not keys:
                 break
             source("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        meanwhile()
         for node in (target, source, *self.nodes):
             node("CLUSTER", "SETSLOT", slot, "NODE", target_id)
 
@@ -159,7 +161,7 @@ class Cluster(Case):
         channel = "n:a"
         client = server.websocket(token=server.token(channels=[channel]))
         self.wait_sharded(self.node_of(channel), "limpet:{n:a}")
-        accepted, stop = [], threading.Event()
+        accepted, refused, stop = [], [], threading.Event()
 
         def publish():
             number = 0
@@ -167,22 +169,29 @@ class Cluster(Case):
                 answer = self.api(server, "publish", channel=channel, data=number)
                 if "result" in answer:
                     accepted.append(number)
+                else:
+                    refused.append(answer)
                 number += 1
 
         thread = threading.Thread(target=publish)
         thread.start()
         try:
+            def some_more():
+                before = len(accepted)
+                wait_until(lambda: len(accepted) > before + 20, server.log_text)
+
             for _ in range(4):
-                wait_until(lambda before=len(accepted): len(accepted) > before + 20, server.log_text)
+                some_more()
                 source = self.node_of(channel)
                 target = self.nodes[(self.nodes.index(source) + 1) % NODES]
-                self.move(self.slot(channel), source, target)
+                self.move(self.slot(channel), source, target, some_more)
                 self.wait_sharded(target, "limpet:{n:a}")
                 self.assertNotIn(b"limpet:{n:a}", self.sharded(source))
-            wait_until(lambda before=len(accepted): len(accepted) > before + 20, server.log_text)
+            some_more()
         finally:
             stop.set()
             thread.join()
+        self.assertEqual(refused, [], "a redirection was not followed")
         got = []
         while got[-1:] != accepted[-1:]:
             got.append(int(client.receive_data()[1]))
