@@ -12,6 +12,8 @@ import threading
 from limpet import PATIENCE, wait_until
 
 TOOL = shutil.which("redis-server") or shutil.which("valkey-server")
+# Ends with the test, whatever ends that.
+WITH_US = (shutil.which("setpriv"), "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 def free_port():
@@ -95,10 +97,14 @@ class Redis:
                 file.write("\n".join([*standard, *self.lines]) + "\n")
         with open(os.path.join(self.folder, "log"), "ab") as log:
             # pylint: disable-next=consider-using-with
-            self.process = subprocess.Popen([*self.command, path, *(["--sentinel"] if self.sentinel else [])], stdout=log,
+            self.process = subprocess.Popen([*WITH_US, *self.command, path, *(["--sentinel"] if self.sentinel else [])], stdout=log,
                                             stderr=subprocess.STDOUT)
         if not any(line.startswith("port 0") for line in self.lines):
-            wait_until(self.answers, lambda: f"Redis answers on {self.port}: {self.log_text()}")
+            try:
+                wait_until(self.answers, lambda: f"Redis answers on {self.port}: {self.log_text()}")
+            except AssertionError:
+                self.kill()
+                raise
 
     def answers(self):
         try:
