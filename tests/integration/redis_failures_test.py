@@ -262,7 +262,7 @@ class Refusals(Failing):
         redis = self.redis()
         server = self.api_server(redis)
         redis("ACL", "SETUSER", "default", "-xadd")
-        self.check_refused_then_well(redis, server, "can't run this command", lambda: redis("ACL", "SETUSER", "default", "+xadd"))
+        self.check_refused_then_well(redis, server, "ACL failure in script", lambda: redis("ACL", "SETUSER", "default", "+xadd"))
 
     def test_wrong_type(self):
         redis = self.redis()
