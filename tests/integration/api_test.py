@@ -88,6 +88,9 @@ class Publishing(ApiCase):
         self.assertEqual(api.code("publish", channel="news"), 107)
         self.assertEqual(api.code("publish", data=1), 107)
         self.assertEqual(api.code("publish", channel="c" * 256, data=1), 107)
+        for control in "\x00\x1f\x7f\n":
+            self.assertEqual(api.code("publish", channel=f"a{control}b", data=1), 107, repr(control))
+        self.assertEqual(api.result("publish", channel="a b\u00e9~", data=1), {})  # their neighbours are names
         self.assertEqual(api.result("publish", channel="c" * 255, data=1), {})
         status, text = api.post("publish", b'{"channel":"news","data":tru}')
         self.assertEqual((status, text), (400, b"the body is no JSON from byte 28 on\n"))
