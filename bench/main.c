@@ -1,8 +1,8 @@
 /*
  * main.c - limpet-bench: one subcommand a scenario.
  */
+#include "base/text.h"
 #include "bench/idle.h"
-#include "bench/text.h"
 #include "bench/traffic.h"
 
 #include <stdio.h>

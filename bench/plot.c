@@ -1,6 +1,6 @@
 #include "bench/plot.h"
 
-#include "bench/text.h"
+#include "base/text.h"
 
 #include <math.h>
 

@@ -1,8 +1,8 @@
 #include "bench/publisher.h"
 
+#include "base/text.h"
 #include "bench/client.h"
 #include "bench/stamp.h"
-#include "bench/text.h"
 #include "bench/wire.h"
 #include "io/listener.h"
 

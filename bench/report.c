@@ -1,6 +1,6 @@
 #include "bench/report.h"
 
-#include "bench/text.h"
+#include "base/text.h"
 
 static int close_file(FILE *file, const char *path)
 {

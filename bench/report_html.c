@@ -1,7 +1,7 @@
 #include "bench/report.h"
 
+#include "base/text.h"
 #include "bench/plot.h"
-#include "bench/text.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 #include "bench/report.h"
 
-#include "bench/text.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <math.h>

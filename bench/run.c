@@ -1,7 +1,7 @@
 #include "bench/run.h"
 
+#include "base/text.h"
 #include "bench/report.h"
-#include "bench/text.h"
 #include "io/listener.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 #include "bench/spawn.h"
 
+#include "base/text.h"
 #include "bench/scrape.h"
-#include "bench/text.h"
 
 #include <errno.h>
 #include <fcntl.h>

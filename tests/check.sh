@@ -23,7 +23,7 @@ SKIP=77
 # --- steps: 0 is good, 77 is skipped, everything else has failed ------------------------------------------------------
 
 c_files() {
-    find core bench tests -name node_modules -prune -o -name '*.[ch]' -print 2>/dev/null
+    find core tuning bench tests -name node_modules -prune -o -name '*.[ch]' -print 2>/dev/null
 }
 
 step_format() {
@@ -66,7 +66,7 @@ step_cppcheck() {
         echo "cppcheck 2.10 is not to be had here, and other versions find other things"
         return $SKIP
     fi
-    for folder in core bench tests; do
+    for folder in core tuning bench tests; do
         [ -z "$(find $folder -name '*.c' 2>/dev/null | head -n 1)" ] || folders+=("$folder")
     done
     [ ${#folders[@]} -gt 0 ] || return $SKIP

@@ -21,12 +21,12 @@ KEEP_SECONDS = 30 * 24 * 3600
 
 
 def own_files(build):
-    """Yields (file, compile command) for every C file below core, bench and tests."""
+    """Yields (file, compile command) for every C file below core, tuning, bench and tests."""
     root = pathlib.Path.cwd()
     seen = set()
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["directory"], entry["file"]).resolve()
-        ours = path.is_relative_to(root) and path.relative_to(root).parts[0] in ("core", "bench", "tests")
+        ours = path.is_relative_to(root) and path.relative_to(root).parts[0] in ("core", "tuning", "bench", "tests")
         if path in seen or not ours:
             continue
         seen.add(path)

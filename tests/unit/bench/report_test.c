@@ -3,10 +3,10 @@
  * from several readings are right; samples never run over; the page is whole, and nothing of the
  * outside gets into its markup.
  */
+#include "base/text.h"
 #include "bench/measure.h"
 #include "bench/plot.h"
 #include "bench/report.h"
-#include "bench/text.h"
 
 #include <errno.h>
 #include <math.h>
