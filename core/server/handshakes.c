@@ -8,74 +8,7 @@
 #include "server/shard.h"
 #include "tls/alert.h"
 
-#include <errno.h>
-
 #define LOG_INTERVAL_MS 60000
-
-/* A socket for which there is no place, or whose address has too many: closed without a word. */
-static void turn_away(struct shard *shard, uint32_t number, enum refusal refusal)
-{
-    counter_add(&shard->counts.refused[refusal], 1);
-    conn_kill(shard, number);
-}
-
-void handshakes_accepted(struct shard *shard, const struct ring_event *event)
-{
-    if (!event->more) {
-        shard->accepting[event->number] = false; /* armed again at the end of the tick */
-    }
-    if (event->result < 0) {
-        if (event->result != -ECANCELED) {
-            /* The system's table of files is full, or its memory: asking at once would only spin.
-             */
-            counter_add(&shard->counts.accept_errors, 1);
-            shard->accept_at_ms = shard->now_ms + ACCEPT_RETRY_MS;
-        }
-        return;
-    }
-    uint32_t number = (uint32_t)event->result;
-    struct conn *conn = conn_init(shard, number);
-    counter_add(&shard->counts.accepted, 1);
-    struct opening *opening = shard->stopping ? NULL : opening_start(shard, conn);
-    if (!opening) {
-        turn_away(shard, number, REFUSED_CONNECTIONS);
-        return;
-    }
-    conn->in_flight |= CONN_NAMING;
-    ring_peer_name(shard->ring, number, conn->generation, shard->is_ipv6[event->number],
-                   &opening->peer);
-    deadlines_accepted(shard, number);
-}
-
-void handshakes_named(struct shard *shard, const struct ring_event *event)
-{
-    uint32_t number = event->number;
-    struct conn *conn = conn_at(shard, number);
-    struct tally *addresses = shard->server->addresses;
-    uint8_t key[16];
-
-    conn_completed(shard, number, CONN_NAMING);
-    if (conn->state == CONN_DEAD) {
-        return;
-    }
-    if (event->result < 0) { /* -ENOTCONN: reset before we looked */
-        counter_add(&shard->counts.handshakes[HANDSHAKE_OUTCOME_SILENT], 1);
-        conn_kill(shard, number);
-        return;
-    }
-    if (addresses) {
-        address_key(&opening_of(shard, conn)->peer, key);
-        if (tally_enter(addresses, slice_from(key, sizeof(key)),
-                        shard->server->options->limits.connections_per_address_max,
-                        &conn->address) != TALLY_COUNTED) {
-            conn->address = NONE;
-            turn_away(shard, number, REFUSED_ADDRESS);
-            return;
-        }
-    }
-    conn->state = CONN_HANDSHAKE;
-    inbound_wait(shard, number, false);
-}
 
 void handshakes_lost(struct shard *shard, uint32_t number, enum handshake_outcome outcome)
 {
@@ -217,7 +150,7 @@ static void done(struct shard *shard, uint32_t number, const struct handshake_re
     bool kept = conn_keep_keys(shard, conn, &keys);
     secret_wipe(&keys, sizeof(keys));
     if (!kept) {
-        turn_away(shard, number, REFUSED_MEMORY);
+        accepting_refuse(shard, number, REFUSED_MEMORY);
         return;
     }
     conn->state = CONN_UPGRADE;
@@ -310,7 +243,7 @@ static void start(struct shard *shard, uint32_t number)
     }
     opening->handshake = handshake_start(shard->tls_server, &hello, joined);
     if (opening->handshake == NONE) { /* no memory for the library: the pool had room */
-        turn_away(shard, number, REFUSED_MEMORY);
+        accepting_refuse(shard, number, REFUSED_MEMORY);
         return;
     }
     deadlines_handshake_started(shard, number);

@@ -1,5 +1,5 @@
 /*
- * handshakes.h - from the accept to TLS keys: connections that arrive, and handshakes in flight.
+ * handshakes.h - from the first byte to TLS keys: connections that arrive, handshakes in flight.
  *
  * Bytes are only collected as they come; the handshakes themselves run in a step of the tick, a
  * bounded number of them, those under way before those that arrive. So a storm of new clients never
@@ -8,16 +8,9 @@
 #pragma once
 
 #include "base/bytes.h"
-#include "io/ring.h"
 #include "server/counts.h"
 
 struct shard;
-
-#define ACCEPT_RETRY_MS 10 /* after an accept that failed */
-
-/* RING_ACCEPT and RING_NAME completed. */
-void handshakes_accepted(struct shard *shard, const struct ring_event *event);
-void handshakes_named(struct shard *shard, const struct ring_event *event);
 
 /* Bytes of a connection in CONN_HANDSHAKE. */
 void handshakes_received(struct shard *shard, uint32_t number, struct slice bytes);

@@ -108,7 +108,7 @@ static void *run_shard(void *argument)
         }
     } else {
         for (uint32_t i = 0; i < runner->listener_count; i++) {
-            shard_listen(runner->shard, runner->listener_fds[i], runner->is_ipv6[i]);
+            accepting_listen(runner->shard, runner->listener_fds[i], runner->is_ipv6[i]);
         }
         while (shard_tick(runner->shard)) {
         }

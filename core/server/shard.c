@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define TRIM_INTERVAL_MS   1000
 #define STOPS_PER_TICK_MAX 1024
@@ -235,39 +234,6 @@ int shard_open_ring(struct shard *shard, char *message, size_t message_size)
     return 0;
 }
 
-void shard_listen(struct shard *shard, int listener_fd, bool is_ipv6)
-{
-    uint32_t listener = shard->listener_count++;
-
-    ASSERT(listener < OPTIONS_LISTEN_MAX);
-    shard->listeners[listener] = listener_fd;
-    shard->is_ipv6[listener] = is_ipv6;
-    shard->accepting[listener] = true;
-    ring_accept(shard->ring, listener_fd, listener);
-}
-
-/* The listener has no accept armed, and wants one. */
-static bool accept_is_due(const struct shard *shard, uint32_t listener)
-{
-    return !shard->accepting[listener] && !shard->stopping &&
-           shard->conns.count < shard->server->budget->sockets_max;
-}
-
-/*
- * An accept ends when the table was full or the completion queue overflowed: arms it again. Before
- * this tick's closes go out: an accept behind them in the batch may take a number whose close has
- * not been reported yet (kernels before 6.15 report the accept first).
- */
-static void rearm_accepts(struct shard *shard)
-{
-    for (uint32_t i = 0; i < shard->listener_count; i++) {
-        if (accept_is_due(shard, i) && shard->now_ms >= shard->accept_at_ms) {
-            shard->accepting[i] = true;
-            ring_accept(shard->ring, shard->listeners[i], i);
-        }
-    }
-}
-
 /* A completion of an earlier owner of the number. None should ever come (a number is freed when
  * nothing is in flight), so this only guards. */
 static bool is_stale(struct shard *shard, const struct ring_event *event)
@@ -280,7 +246,7 @@ static void handle(struct shard *shard, const struct ring_event *event)
 {
     switch (event->operation) {
     case RING_ACCEPT:
-        handshakes_accepted(shard, event);
+        accepting_accepted(shard, event);
         return;
     case RING_WAKE:
     case RING_CANCEL:
@@ -303,7 +269,7 @@ static void handle(struct shard *shard, const struct ring_event *event)
         return;
     }
     if (event->operation == RING_NAME) {
-        handshakes_named(shard, event);
+        accepting_named(shard, event);
     } else if (event->operation == RING_POLL) {
         inbound_polled(shard, event);
     } else if (event->operation == RING_RECEIVE) {
@@ -397,22 +363,7 @@ void shard_stop(struct shard *shard, uint32_t stop_ms)
     }
     shard->stopping = true;
     shard->stop_by_ms = shard->now_ms + stop_ms;
-    for (uint32_t i = 0; i < shard->listener_count; i++) {
-        if (shard->accepting[i]) {
-            ring_cancel_accept(shard->ring, i);
-        }
-    }
-}
-
-/* Whoever comes now is refused by the kernel at once, and may try another host. */
-static void close_listeners(struct shard *shard)
-{
-    for (uint32_t i = 0; i < shard->listener_count; i++) {
-        if (!shard->accepting[i] && shard->listeners[i] >= 0) {
-            close(shard->listeners[i]);
-            shard->listeners[i] = -1;
-        }
-    }
+    accepting_cancel(shard);
 }
 
 /* Says goodbye to a bounded number of connections; those still opening are answered 503 when their
@@ -427,15 +378,13 @@ static void stop_step(struct shard *shard)
     }
 }
 
-/* True when nothing is left, or the deadline for a friendly end has passed. */
-static bool has_stopped(const struct shard *shard)
+/* True when nothing is left, or the deadline for a friendly end has passed. While a listener is
+ * open, clients would wait for nobody. */
+static bool has_stopped(struct shard *shard)
 {
-    bool is_empty = shard->conns.count == 0;
+    bool is_empty = accepting_end(shard) && shard->conns.count == 0;
 
-    for (uint32_t i = 0; i < shard->listener_count; i++) {
-        is_empty = is_empty && shard->listeners[i] < 0; /* else clients would wait for nobody */
-    }
-    return shard->stopping && (is_empty || shard->now_ms >= shard->stop_by_ms);
+    return is_empty || shard->now_ms >= shard->stop_by_ms;
 }
 
 static uint64_t timeout_ns(const struct shard *shard, bool work_left)
@@ -451,10 +400,8 @@ static uint64_t timeout_ns(const struct shard *shard, bool work_left)
     if (tries_again && wait_ms > RETRY_MS) {
         wait_ms = RETRY_MS;
     }
-    for (uint32_t i = 0; i < shard->listener_count; i++) {
-        if (accept_is_due(shard, i) && wait_ms > ACCEPT_RETRY_MS) {
-            wait_ms = ACCEPT_RETRY_MS;
-        }
+    if (wait_ms > accepting_wait_ms(shard)) {
+        wait_ms = accepting_wait_ms(shard);
     }
     if (wait_ms > TRIM_INTERVAL_MS) {
         wait_ms = TRIM_INTERVAL_MS;
@@ -479,7 +426,6 @@ bool shard_tick(struct shard *shard)
     shard->work_left = handshakes_step(shard);
     shard->starved = false;
     if (shard->stopping) {
-        close_listeners(shard);
         stop_step(shard);
     }
     bool deliveries_left = fanout_step(shard);
@@ -488,13 +434,13 @@ bool shard_tick(struct shard *shard)
     /* Without memory nothing goes on: a send that completes, or some time, makes room. */
     shard->work_left |= deliveries_left && !shard->starved;
     shard->work_left |= errands_step(shard);
-    rearm_accepts(shard);
+    accepting_rearm(shard);
     conn_reap(shard);
     measure(shard);
     trim(shard);
     histogram_add(&shard->counts.tick_time, ring_clock_ns(shard->ring) - start_ns,
                   TICK_TIME_BASE_NS);
-    if (has_stopped(shard)) {
+    if (shard->stopping && has_stopped(shard)) {
         relay_shard_ended(shard);
         return false;
     }
@@ -508,11 +454,7 @@ void shard_close(struct shard *shard)
     }
     channel_table_close(shard->channels);
     deflate_close(shard->deflater);
-    for (uint32_t i = 0; i < shard->listener_count; i++) {
-        if (shard->listeners[i] >= 0) {
-            close(shard->listeners[i]);
-        }
-    }
+    accepting_close(shard);
     if (shard->ring) {
         ring_close(shard->ring);
     }

@@ -14,6 +14,7 @@
 #include "io/mailbox.h"
 #include "io/ring.h"
 #include "pubsub/channel.h"
+#include "server/accepting.h"
 #include "server/budget.h"
 #include "server/conn.h"
 #include "server/counts.h"
@@ -59,11 +60,7 @@ struct shard {
     uint64_t start_ms;
     uint32_t generation; /* the last one given out */
 
-    int listeners[OPTIONS_LISTEN_MAX]; /* -1: closed, the shard is stopping */
-    uint32_t listener_count;
-    bool is_ipv6[OPTIONS_LISTEN_MAX];
-    bool accepting[OPTIONS_LISTEN_MAX]; /* the accept is armed */
-    uint64_t accept_at_ms;              /* an accept failed: not armed again before */
+    struct accepting accepting;
     bool stopping;
     uint32_t stop_next; /* shutdown: next number to close */
     uint64_t stop_by_ms;
@@ -107,17 +104,14 @@ struct shard {
     struct ring_event events[SHARD_EVENTS_MAX];
 };
 
-/* Opens everything but the ring and the listeners (shard_listen); the memory of a shard is reserved
- * here. NULL with a message. */
+/* Opens everything but the ring and the listeners (accepting_listen); the memory of a shard is
+ * reserved here. NULL with a message. */
 MUST_CHECK struct shard *shard_open(const struct server *server, uint32_t number, char *message,
                                     size_t message_size);
 
 /* On the shard's own thread: opens the ring; its descriptor is for ring_wake. Returns 0 or -1 with
  * a message. */
 MUST_CHECK int shard_open_ring(struct shard *shard, char *message, size_t message_size);
-
-/* Starts to accept on a listening descriptor, which becomes the shard's. */
-void shard_listen(struct shard *shard, int listener_fd, bool is_ipv6);
 
 /* One turn: wait, handle completions and parcels, expire deadlines, step handshakes, flush, reap.
  * False when the shard has stopped and nothing is left. */

@@ -184,7 +184,7 @@ static void open_shard(struct world *world, uint32_t number)
         shard->generation = RING_GENERATION_MAX - weather_between(0, 10); /* it wraps soon */
     }
     world->listener_fds[number] = ring_sim_listen(BACKLOG);
-    shard_listen(shard, world->listener_fds[number], world->is_ipv6);
+    accepting_listen(shard, world->listener_fds[number], world->is_ipv6);
 }
 
 static void open_main_ring(struct world *world)

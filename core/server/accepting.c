@@ -1,0 +1,156 @@
+#include "server/accepting.h"
+
+#include "io/address.h"
+#include "server/deadlines.h"
+#include "server/inbound.h"
+#include "server/opening.h"
+#include "server/shard.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define RETRY_MS 10 /* after an accept that failed */
+
+void accepting_listen(struct shard *shard, int listener_fd, bool is_ipv6)
+{
+    struct accepting *accepting = &shard->accepting;
+    uint32_t number = accepting->count++;
+
+    ASSERT(number < OPTIONS_LISTEN_MAX);
+    accepting->listeners[number] =
+        (struct listener){.fd = listener_fd, .is_ipv6 = is_ipv6, .is_armed = true};
+    ring_accept(shard->ring, listener_fd, number);
+}
+
+void accepting_refuse(struct shard *shard, uint32_t number, enum refusal refusal)
+{
+    counter_add(&shard->counts.refused[refusal], 1);
+    conn_kill(shard, number);
+}
+
+void accepting_accepted(struct shard *shard, const struct ring_event *event)
+{
+    struct listener *listener = &shard->accepting.listeners[event->number];
+
+    if (!event->more) {
+        listener->is_armed = false; /* armed again at the end of the tick */
+    }
+    if (event->result < 0) {
+        if (event->result != -ECANCELED) {
+            /* The system's table of files is full, or its memory: asking at once would only spin.
+             */
+            counter_add(&shard->counts.accept_errors, 1);
+            shard->accepting.again_at_ms = shard->now_ms + RETRY_MS;
+        }
+        return;
+    }
+    uint32_t number = (uint32_t)event->result;
+    struct conn *conn = conn_init(shard, number);
+    counter_add(&shard->counts.accepted, 1);
+    struct opening *opening = shard->stopping ? NULL : opening_start(shard, conn);
+    if (!opening) {
+        accepting_refuse(shard, number, REFUSED_CONNECTIONS);
+        return;
+    }
+    conn->in_flight |= CONN_NAMING;
+    ring_peer_name(shard->ring, number, conn->generation, listener->is_ipv6, &opening->peer);
+    deadlines_accepted(shard, number);
+}
+
+void accepting_named(struct shard *shard, const struct ring_event *event)
+{
+    uint32_t number = event->number;
+    struct conn *conn = conn_at(shard, number);
+    struct tally *addresses = shard->server->addresses;
+    uint8_t key[16];
+
+    conn_completed(shard, number, CONN_NAMING);
+    if (conn->state == CONN_DEAD) {
+        return;
+    }
+    if (event->result < 0) { /* -ENOTCONN: reset before we looked */
+        counter_add(&shard->counts.handshakes[HANDSHAKE_OUTCOME_SILENT], 1);
+        conn_kill(shard, number);
+        return;
+    }
+    if (addresses) {
+        address_key(&opening_of(shard, conn)->peer, key);
+        if (tally_enter(addresses, slice_from(key, sizeof(key)),
+                        shard->server->options->limits.connections_per_address_max,
+                        &conn->address) != TALLY_COUNTED) {
+            conn->address = NONE;
+            accepting_refuse(shard, number, REFUSED_ADDRESS);
+            return;
+        }
+    }
+    conn->state = CONN_HANDSHAKE;
+    inbound_wait(shard, number, false);
+}
+
+/* The listener has no accept armed, and wants one. */
+static bool is_due(const struct shard *shard, const struct listener *listener)
+{
+    return !listener->is_armed && !shard->stopping &&
+           shard->conns.count < shard->server->budget->sockets_max;
+}
+
+/*
+ * An accept ends when the table was full or the completion queue overflowed: arms it again. Before
+ * this tick's closes go out: an accept behind them in the batch may take a number whose close has
+ * not been reported yet (kernels before 6.15 report the accept first).
+ */
+void accepting_rearm(struct shard *shard)
+{
+    struct accepting *accepting = &shard->accepting;
+
+    for (uint32_t i = 0; i < accepting->count; i++) {
+        struct listener *listener = &accepting->listeners[i];
+        if (is_due(shard, listener) && shard->now_ms >= accepting->again_at_ms) {
+            listener->is_armed = true;
+            ring_accept(shard->ring, listener->fd, i);
+        }
+    }
+}
+
+uint64_t accepting_wait_ms(const struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->accepting.count; i++) {
+        if (is_due(shard, &shard->accepting.listeners[i])) {
+            return RETRY_MS;
+        }
+    }
+    return UINT64_MAX;
+}
+
+void accepting_cancel(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->accepting.count; i++) {
+        if (shard->accepting.listeners[i].is_armed) {
+            ring_cancel_accept(shard->ring, i);
+        }
+    }
+}
+
+bool accepting_end(struct shard *shard)
+{
+    bool has_ended = true;
+
+    for (uint32_t i = 0; i < shard->accepting.count; i++) {
+        struct listener *listener = &shard->accepting.listeners[i];
+        if (!listener->is_armed && listener->fd >= 0) {
+            close(listener->fd);
+            listener->fd = -1;
+        }
+        has_ended = has_ended && listener->fd < 0;
+    }
+    return has_ended;
+}
+
+void accepting_close(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->accepting.count; i++) {
+        if (shard->accepting.listeners[i].fd >= 0) {
+            close(shard->accepting.listeners[i].fd);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+/*
+ * accepting.h - a shard's listeners, and the way from them to a connection whose peer is known:
+ * accept, place, address, limit per address.
+ */
+#pragma once
+
+#include "io/ring.h"
+#include "server/counts.h"
+#include "server/options.h"
+
+struct shard;
+
+struct listener {
+    int fd;        /* -1: closed */
+    bool is_ipv6;  /* its peers have addresses of IPv6, also those that come by IPv4 */
+    bool is_armed; /* its accept */
+};
+
+struct accepting {
+    struct listener listeners[OPTIONS_LISTEN_MAX];
+    uint32_t count;
+    uint64_t again_at_ms; /* an accept failed: none is armed before */
+};
+
+/* Starts to accept on a listening descriptor, which becomes the shard's. */
+void accepting_listen(struct shard *shard, int listener_fd, bool is_ipv6);
+
+/* RING_ACCEPT and RING_NAME completed. */
+void accepting_accepted(struct shard *shard, const struct ring_event *event);
+void accepting_named(struct shard *shard, const struct ring_event *event);
+
+/* A socket for which there is no place, or whose peer may not come in: counted, and closed without
+ * a word. */
+void accepting_refuse(struct shard *shard, uint32_t number, enum refusal refusal);
+
+/* The step of the tick: arms accepts that have ended. */
+void accepting_rearm(struct shard *shard);
+
+/* How long the shard may sleep before an accept is to be armed again; UINT64_MAX: any time. */
+MUST_CHECK uint64_t accepting_wait_ms(const struct shard *shard);
+
+/* The shard is stopping: cancels the accepts; then, in each tick, closes the listeners whose accept
+ * has ended, so that whoever comes is refused by the kernel at once, and may try another host. True
+ * when none is left. */
+void accepting_cancel(struct shard *shard);
+MUST_CHECK bool accepting_end(struct shard *shard);
+
+/* Closes what is left, with the shard. */
+void accepting_close(struct shard *shard);
