@@ -14,7 +14,7 @@
 #define IDLE_S_MAX        3    /* without a byte */
 #define CONNECTION_MS_MAX 5000 /* in all: a byte now and then does not hold a place for ever */
 #define SWEEP_MS          1000
-#define ANSWER_SIZE_MAX   128
+#define ANSWER_SIZE_MAX   1024
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
@@ -55,7 +55,7 @@ static enum MHD_Result answer_metrics(struct MHD_Connection *connection,
                                       const struct metrics *metrics)
 {
     size_t size;
-    char *text = metrics_render(metrics, &size);
+    char *text = metrics_render(metrics, admin_clock_ms(), &size);
 
     if (!text) {
         return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
@@ -69,14 +69,35 @@ static enum MHD_Result answer_metrics(struct MHD_Connection *connection,
                   NULL);
 }
 
+/* Every reason has its line, so that one look tells all. */
+static enum MHD_Result answer_health(const struct admin *admin, struct MHD_Connection *connection,
+                                     bool is_ready)
+{
+    const struct admin_health *health = &admin->health;
+    bool accepts = counter_read(&admin->options.state->ready) != 0;
+    char text[ANSWER_SIZE_MAX] = "";
+
+    if (is_ready) {
+        (void)snprintf(text, sizeof(text), "%s%s",
+                       accepts ? ""
+                               : "not ready: starting or stopping, connections are not accepted\n",
+                       health->not_ready);
+    } else {
+        (void)snprintf(text, sizeof(text), "%s", health->not_live);
+    }
+    if (text[0] != '\0') {
+        return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, text);
+    }
+    return answer_text(connection, MHD_HTTP_OK, is_ready ? "ready\n" : "live\n");
+}
+
 static enum MHD_Result handle_get(const struct admin *admin, struct MHD_Connection *connection,
                                   const char *path, bool is_get)
 {
     bool is_metrics = strcmp(path, "/metrics") == 0;
-    bool is_live = strcmp(path, "/health/live") == 0;
     bool is_ready = strcmp(path, "/health/ready") == 0;
 
-    if (!is_metrics && !is_live && !is_ready) {
+    if (!is_metrics && !is_ready && strcmp(path, "/health/live") != 0) {
         return answer_text(connection, MHD_HTTP_NOT_FOUND,
                            "not found: /metrics, /health/live and /health/ready are here\n");
     }
@@ -86,16 +107,7 @@ static enum MHD_Result handle_get(const struct admin *admin, struct MHD_Connecti
     if (is_metrics) {
         return answer_metrics(connection, admin->options.metrics);
     }
-    if (is_ready && counter_read(&admin->options.state->ready) == 0) {
-        return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-                           "not ready: starting or stopping, connections are not accepted\n");
-    }
-    if (is_ready && admin->problem) {
-        char text[ANSWER_SIZE_MAX];
-        (void)snprintf(text, sizeof(text), "not ready: %s\n", admin->problem);
-        return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, text);
-    }
-    return answer_text(connection, MHD_HTTP_OK, is_live ? "live\n" : "ready\n");
+    return answer_health(admin, connection, is_ready);
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -172,12 +184,12 @@ static void sweep(struct admin *admin, uint64_t now_ms)
     }
 }
 
-void admin_set_problem(struct admin *admin, const char *text)
+void admin_set_health(struct admin *admin, const struct admin_health *health)
 {
-    admin->problem = text;
+    admin->health = *health;
 }
 
-void admin_turn(struct admin *admin, uint32_t wait_ms)
+void admin_wait(struct admin *admin, uint32_t wait_ms)
 {
     struct pollfd waits[] = {{.fd = admin->daemon_fd, .events = POLLIN},
                              {.fd = admin->wake_fd, .events = POLLIN}};
@@ -200,6 +212,10 @@ void admin_turn(struct admin *admin, uint32_t wait_ms)
         ssize_t taken = read(admin->wake_fd, &wakes, sizeof(wakes));
         (void)taken; /* that it is empty is fine, too */
     }
+}
+
+void admin_turn(struct admin *admin)
+{
     (void)MHD_run(admin->daemon);
     sweep(admin, admin_clock_ms());
 }

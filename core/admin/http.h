@@ -2,14 +2,15 @@
  * http.h - the admin port: metrics, health, and the requests of the HTTP API (libmicrohttpd).
  *
  *   GET /metrics        Prometheus text
- *   GET /health/live    200 while the process runs
- *   GET /health/ready   200 while connections are accepted, else 503 and why
+ *   GET /health/live    200 while the process does its work, else 503 and what hangs
+ *   GET /health/ready   200 while connections are accepted, else 503 and every reason why not
  *   POST /api/<method>  when there are keys: a call, to be taken and answered
  *
  * Anything else: 404, 405. Connections, request size and time are bounded. One thread calls all of
  * this, but for admin_wake:
  *
- *   open -> { admin_turn -> admin_next until NULL -> answers that are ready } -> close
+ *   open -> { admin_wait -> admin_turn -> admin_next until NULL -> answers that are ready } ->
+ * close
  */
 #pragma once
 
@@ -25,6 +26,12 @@ struct admin;
 /* Set by the server, read by the admin thread. */
 struct admin_state {
     struct counter ready; /* 1: accepting */
+};
+
+/* What is wrong, as lines of text, each with its end; "": nothing is. */
+struct admin_health {
+    char not_live[128];
+    char not_ready[768]; /* although connections are accepted */
 };
 
 /* All of it stays until admin_close. */
@@ -56,13 +63,16 @@ MUST_CHECK struct admin *admin_open(const struct admin_options *options, char *m
 void admin_close(struct admin *admin);
 MUST_CHECK uint16_t admin_port(const struct admin *admin);
 
-/* Why the server is not ready although it accepts connections; NULL: it is. text is not copied. */
-void admin_set_problem(struct admin *admin, const char *text);
+/* What the probes are told until the next call. */
+void admin_set_health(struct admin *admin, const struct admin_health *health);
 
-/* Waits for at most wait_ms, then reads, answers and sweeps. */
-void admin_turn(struct admin *admin, uint32_t wait_ms);
+/* Waits for at most wait_ms. What is told in admin_turn can be looked up in between. */
+void admin_wait(struct admin *admin, uint32_t wait_ms);
 
-/* Ends the wait of this turn or the next. Any thread. */
+/* Reads, answers and sweeps. */
+void admin_turn(struct admin *admin);
+
+/* Ends this wait or the next. Any thread. */
 void admin_wake(struct admin *admin);
 
 /* The next call; NULL: none. */

@@ -45,7 +45,7 @@ struct admin {
     int wake_fd;
     uint16_t port;
     uint32_t kept_count;
-    const char *problem; /* why it is not ready; NULL: none */
+    struct admin_health health;
     bool is_stopping;
     bool has_resumed;   /* since the last turn */
     struct call *first; /* whole calls, in the order in which they came */

@@ -153,6 +153,7 @@ static const char *type_name(enum metric_type type)
     case METRIC_COUNTER:
         return "counter";
     case METRIC_GAUGE:
+    case METRIC_AGE_MS:
         return "gauge";
     case METRIC_HISTOGRAM_NS:
         break;
@@ -160,7 +161,23 @@ static const char *type_name(enum metric_type type)
     return "histogram";
 }
 
-static void write_metric(FILE *out, const struct metrics *metrics, const struct metric *metric)
+/* 0 for a time that has not come: a shard has not started, or will not go on. */
+static double age_s(uint64_t at_ms, uint64_t now_ms)
+{
+    return at_ms != 0 && now_ms > at_ms ? (double)(now_ms - at_ms) / 1000 : 0;
+}
+
+static void write_value(FILE *out, const struct metric *metric, uint64_t value, uint64_t now_ms)
+{
+    if (metric->type == METRIC_AGE_MS) {
+        print(out, "%.3f\n", age_s(value, now_ms));
+    } else {
+        print(out, "%" PRIu64 "\n", value);
+    }
+}
+
+static void write_metric(FILE *out, const struct metrics *metrics, const struct metric *metric,
+                         uint64_t now_ms)
 {
     for (size_t number = 0; number < metrics->block_count; number++) {
         const uint8_t *block = metrics->blocks[number];
@@ -174,12 +191,12 @@ static void write_metric(FILE *out, const struct metrics *metrics, const struct 
         } else {
             const struct counter *counter = (const void *)(block + metric->offset);
             write_series(out, &series, "", NULL);
-            print(out, "%" PRIu64 "\n", counter_read(counter));
+            write_value(out, metric, counter_read(counter), now_ms);
         }
     }
 }
 
-static void write_table(FILE *out, const struct metrics *metrics)
+static void write_table(FILE *out, const struct metrics *metrics, uint64_t now_ms)
 {
     const char *name = "";
 
@@ -189,11 +206,11 @@ static void write_table(FILE *out, const struct metrics *metrics)
             name = metric->name;
             write_header(out, name, type_name(metric->type), metric->help);
         }
-        write_metric(out, metrics, metric);
+        write_metric(out, metrics, metric, now_ms);
     }
 }
 
-char *metrics_render(const struct metrics *metrics, size_t *size)
+char *metrics_render(const struct metrics *metrics, uint64_t now_ms, size_t *size)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, size);
@@ -202,7 +219,7 @@ char *metrics_render(const struct metrics *metrics, size_t *size)
         return NULL;
     }
     for (const struct metrics *each = metrics; each; each = each->next) {
-        write_table(out, each);
+        write_table(out, each, now_ms);
     }
     process_write(out);
     bool failed = ferror(out) != 0;

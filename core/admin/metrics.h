@@ -23,6 +23,7 @@ enum metric_type {
     METRIC_COUNTER,
     METRIC_GAUGE,
     METRIC_HISTOGRAM_NS, /* a struct histogram of nanoseconds; shown in seconds */
+    METRIC_AGE_MS, /* a time of the monotonic clock; shown in seconds, as a gauge of its age */
 };
 
 struct metric {
@@ -47,8 +48,8 @@ struct metrics {
 };
 
 /* The text, to free(); NULL when there is no memory. Also adds the process's own (RSS, CPU seconds,
- * open descriptors, start time). */
-MUST_CHECK char *metrics_render(const struct metrics *metrics, size_t *size);
+ * open descriptors, start time). now_ms: the monotonic clock. */
+MUST_CHECK char *metrics_render(const struct metrics *metrics, uint64_t now_ms, size_t *size);
 
 /* Escapes a label value: exactly backslash, quote and newline, invalid UTF-8 replaced. Returns
  * bytes written without terminator, at most out_size - 1. */

@@ -2,8 +2,10 @@
 
 #include "base/random.h"
 #include "io/address.h"
+#include "server/alive.h"
 #include "server/api_call.h"
 #include "server/counts.h"
+#include "server/readiness.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -26,6 +28,7 @@ struct api {
     uint64_t start_ns;
     char id[33];
     char name[API_NAME_SIZE_MAX + 1];
+    struct readiness readiness;
     struct counter stopping;
     bool is_stopped;
     pthread_t thread;
@@ -205,6 +208,23 @@ static uint32_t look_after_calls(struct api *api, uint64_t now_ns)
     return wait_ms;
 }
 
+/* As of now, when somebody may have asked. */
+static void set_health(struct api *api, uint64_t now_ms)
+{
+    const struct metrics *shards = api->sources.metrics;
+    const struct readiness_facts facts = {
+        .open = sum_of(shards, offsetof(struct counts, connections_open)),
+        .capacity = api->sources.capacity,
+        .high_percent = api->sources.options->admin.ready_high_water_percent,
+        .broker_problem = relay_problem(api->sources.relay, now_ms),
+        .silent_shard = shards_first_silent(shards->blocks, shards->block_count, now_ms),
+    };
+    struct admin_health health;
+
+    readiness_look(&api->readiness, &facts, &health);
+    admin_set_health(api->admin, &health);
+}
+
 static void *run(void *argument)
 {
     struct api *api = argument;
@@ -213,8 +233,9 @@ static void *run(void *argument)
 
     pthread_setname_np(pthread_self(), "admin");
     while (counter_read(&api->stopping) == 0) {
-        admin_set_problem(api->admin, relay_problem(api->sources.relay, clock_ns() / 1000000));
-        admin_turn(api->admin, wait_ms);
+        admin_wait(api->admin, wait_ms);
+        set_health(api, clock_ns() / 1000000);
+        admin_turn(api->admin);
         uint64_t now_ns = clock_ns();
         while ((http = admin_next(api->admin))) {
             start(api, http, now_ns);

@@ -22,6 +22,7 @@ struct api_sources {
     struct api_keys *keys;         /* NULL: metrics and health alone */
     const struct metrics *metrics; /* of the shards, and whatever hangs on them */
     const struct admin_state *state;
+    uint64_t capacity; /* connections that the host can hold */
 };
 
 /* Opens the admin port and starts its thread. NULL with a message. */

@@ -9,6 +9,10 @@
     {                                                                                              \
         "limpet_" name, help, METRIC_GAUGE, NULL, NULL, AT(field), 0, NULL, NULL                   \
     }
+#define AGE(name, help, field)                                                                     \
+    {                                                                                              \
+        "limpet_" name, help, METRIC_AGE_MS, NULL, NULL, AT(field), 0, NULL, NULL                  \
+    }
 #define TIMES(name, help, field, base)                                                             \
     {                                                                                              \
         "limpet_" name, help, METRIC_HISTOGRAM_NS, NULL, NULL, AT(field), base, NULL, NULL         \
@@ -163,6 +167,7 @@ const struct metric counts_metrics[] = {
     COUNTER("receive_no_buffer_total", "Receives that found no shared buffer and were done again.", receive_no_buffer),
     COUNTER("completion_overflows_total", "Times the ring's completion queue was full.", completion_overflows),
     COUNTER("ticks_total", "Turns of the shard's loop.", ticks),
+    AGE("last_tick_age_seconds", "Since the shard's last tick; an idle shard ticks once a second, more means that it hangs or gets no time to run.", ticked_ms),
     COUNTER("ring_enters_total", "System calls io_uring_enter.", ring_enters),
     POOL("tls", TLS),
     POOL("openings", OPENINGS),

@@ -106,6 +106,7 @@ struct counts {
     struct counter receive_no_buffer;                    /* -ENOBUFS */
     struct counter completion_overflows;
     struct counter ticks;
+    struct counter ticked_ms; /* when the last tick was: see alive.h */
     struct counter ring_enters;
     struct counter pool_used[COUNTED_POOLS]; /* gauge: items taken */
     struct counter pool_size[COUNTED_POOLS]; /* gauge: items there are */

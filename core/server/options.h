@@ -192,11 +192,12 @@ struct options {
     struct namespaces namespaces; /* what the texts mean; its count is theirs too */
 
     struct {
-        char *listen;               /* "127.0.0.1:9464"; "" switches the admin port off */
-        char *api_key_file;         /* NULL: no publishing over HTTP */
-        bool api_key_in_query;      /* false */
-        uint32_t body_size_max;     /* of a request, bytes: 1 MB */
-        uint32_t answer_timeout_ms; /* 5 s: what the broker may take */
+        char *listen;                      /* "127.0.0.1:9464"; "" switches the admin port off */
+        char *api_key_file;                /* NULL: no publishing over HTTP */
+        bool api_key_in_query;             /* false */
+        uint32_t body_size_max;            /* of a request, bytes: 1 MB */
+        uint32_t answer_timeout_ms;        /* 5 s: what the broker may take */
+        uint32_t ready_high_water_percent; /* of the capacity; 95; 0: never */
     } admin;
 
     struct {

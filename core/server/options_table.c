@@ -238,6 +238,8 @@ static const struct option_row rows[] = {
          "Largest body of an API request; above it 413"),
     MILLISECONDS("admin.answer_timeout", admin.answer_timeout_ms, "5s", 100, MINUTE_MS, OPTION_ANY,
                  "What an API request may take before it is answered with an error"),
+    NUMBER("admin.ready_high_water", admin.ready_high_water_percent, "95", 0, 100, OPTION_ANY,
+           "Percent of the capacity at which /health/ready says no; 0: never"),
     CHOICE("log.format", AT(log.format), "text|json", "text", "Form of a log line"),
     CHOICE("log.level", AT(log.level), "debug|info|warn|error", "info", "The least that is logged"),
 };

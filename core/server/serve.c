@@ -89,6 +89,7 @@ static int open_admin(struct run *run, const struct options *options)
         .keys = run->service.api_keys,
         .metrics = &run->metrics,
         .state = &run->admin_state,
+        .capacity = run->service.budget.connections_max,
     };
     run->api = api_open(&sources, message, sizeof(message));
     return run->api ? 0 : service_fail(message);

@@ -1,6 +1,7 @@
 #include "server/shard.h"
 
 #include "pubsub/message.h"
+#include "server/alive.h"
 #include "server/deadlines.h"
 #include "server/handshakes.h"
 #include "server/inbound.h"
@@ -354,6 +355,7 @@ static void measure(struct shard *shard)
     counter_set(&counts->subscriptions, channel_counts.subscriptions);
     counter_set(&counts->timers, shard->wheel.count);
     counter_add(&counts->ticks, 1);
+    counter_set(&counts->ticked_ms, shard->now_ms);
 }
 
 void shard_stop(struct shard *shard, uint32_t stop_ms)
@@ -441,6 +443,7 @@ bool shard_tick(struct shard *shard)
     histogram_add(&shard->counts.tick_time, ring_clock_ns(shard->ring) - start_ns,
                   TICK_TIME_BASE_NS);
     if (shard->stopping && has_stopped(shard)) {
+        counter_set(&shard->counts.ticked_ms, ALIVE_ENDED);
         relay_shard_ended(shard);
         return false;
     }

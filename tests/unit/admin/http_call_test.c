@@ -57,7 +57,8 @@ static void *run(void *argument)
 
     (void)argument;
     while (counter_read(&stopping) == 0) {
-        admin_turn(admin, 1000);
+        admin_wait(admin, 1000);
+        admin_turn(admin);
         if (last && counter_read(&holding) == 0) {
             answer(last);
             last = NULL;

@@ -51,12 +51,17 @@ static struct admin *open_on(const struct sockaddr_in6 *address, char *message, 
 static pthread_t thread;
 static struct counter stopping;
 static struct counter has_problem;
+static const struct admin_health well;
+static const struct admin_health ill = {.not_live = "not live: shard 3 hangs\n",
+                                        .not_ready = "not ready: the broker is away\n"
+                                                     "not ready: full\n"};
 
 static void *run(void *argument)
 {
     while (counter_read(&stopping) == 0) {
-        admin_set_problem(argument, counter_read(&has_problem) ? "the broker is away" : NULL);
-        admin_turn(argument, 1000);
+        admin_wait(argument, 1000);
+        admin_set_health(argument, counter_read(&has_problem) ? &ill : &well);
+        admin_turn(argument);
     }
     return NULL;
 }
@@ -167,14 +172,15 @@ static void test_readiness_follows_the_server(void **state)
     assert_status(ask(*state, "GET /health/ready" HEAD), "200");
 }
 
-/* The problem is told from the turn after this one on. */
-static char *ask_until_status(struct admin *admin, const char *status)
+/* A turn that is under way still tells what it was told before. */
+static char *ask_until_status(struct admin *admin, const char *path, const char *status)
 {
     char *answer = NULL;
 
     for (uint32_t i = 0; i < 1000; i++) {
-        admin_wake(admin);
-        answer = ask(admin, "GET /health/ready" HEAD);
+        char request[64];
+        (void)snprintf(request, sizeof(request), "GET %s" HEAD, path);
+        answer = ask(admin, request);
         if (strncmp(answer + 9, status, 3) == 0) {
             break;
         }
@@ -183,14 +189,20 @@ static char *ask_until_status(struct admin *admin, const char *status)
     return answer;
 }
 
-static void test_readiness_says_what_the_problem_is(void **state)
+static void test_health_says_what_the_problems_are(void **state)
 {
     counter_set(&has_problem, 1);
-    assert_non_null(
-        strstr(ask_until_status(*state, "503"), "\r\n\r\nnot ready: the broker is away\n"));
-    assert_status(ask(*state, "GET /health/live" HEAD), "200");
+    assert_non_null(strstr(ask_until_status(*state, "/health/ready", "503"),
+                           "\r\n\r\nnot ready: the broker is away\nnot ready: full\n"));
+    assert_non_null(strstr(ask_until_status(*state, "/health/live", "503"),
+                           "\r\n\r\nnot live: shard 3 hangs\n"));
+    counter_set(&ready_state.ready, 0);
+    assert_non_null(strstr(ask(*state, "GET /health/ready" HEAD),
+                           "are not accepted\nnot ready: the broker is away\nnot ready: full\n"));
+    counter_set(&ready_state.ready, 1);
     counter_set(&has_problem, 0);
-    (void)ask_until_status(*state, "200");
+    (void)ask_until_status(*state, "/health/ready", "200");
+    (void)ask_until_status(*state, "/health/live", "200");
 }
 
 static void test_one_request_a_connection(void **state)
@@ -299,7 +311,8 @@ static void test_closing_ends_connections(void **state)
     (void)state;
     assert_non_null(admin);
     int fd = client_open(admin_port(admin));
-    admin_turn(admin, 1000); /* takes it */
+    admin_wait(admin, 1000);
+    admin_turn(admin); /* takes it */
     admin_close(admin);
     (void)read_all(fd);
     assert_int_equal(close(fd), 0);
@@ -312,7 +325,7 @@ int main(void)
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_readiness_follows_the_server),
-        cmocka_unit_test(test_readiness_says_what_the_problem_is),
+        cmocka_unit_test(test_health_says_what_the_problems_are),
         cmocka_unit_test(test_one_request_a_connection),
         cmocka_unit_test(test_large_requests_are_refused),
         cmocka_unit_test(test_silent_clients_do_not_shut_others_out),

@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#define NOW_MS 5000
+
 /* --- histogram -------------------------------------------------------------------------------- */
 
 static uint32_t bucket_of(uint64_t value, uint64_t base)
@@ -137,7 +139,7 @@ static char *render(const void *const *blocks, size_t block_count)
                                     .blocks = blocks,
                                     .block_count = block_count};
     size_t size = 0;
-    char *text = metrics_render(&metrics, &size);
+    char *text = metrics_render(&metrics, NOW_MS, &size);
 
     assert_non_null(text);
     assert_int_equal(size, strlen(text));
@@ -210,7 +212,7 @@ static void test_a_shared_block_has_no_shard(void **state)
     (void)state;
     counter_set(&block.good, 3);
     counter_set(&block.open, 1);
-    char *text = metrics_render(&metrics, &size);
+    char *text = metrics_render(&metrics, NOW_MS, &size);
     assert_non_null(text);
     assert_memory_equal(text, expected, strlen(expected));
     assert_non_null(strstr(text, "\nt_answer_seconds_bucket{le=\"+Inf\"} 0\n"));
@@ -236,6 +238,33 @@ static void test_histogram_is_cumulative_and_in_seconds(void **state)
                                  "t_seconds_bucket{shard=\"0\",le=\"+Inf\"} 3\n"
                                  "t_seconds_sum{shard=\"0\"} 4611686018.429887903\n"
                                  "t_seconds_count{shard=\"0\"} 3\n"));
+    free(text);
+}
+
+static void test_an_age_is_that_of_now(void **state)
+{
+    static struct counter times[4];
+    static const struct metric ages[] = {
+        {"t_age_seconds", "Age.", METRIC_AGE_MS, NULL, NULL, 0, 0, NULL, NULL}};
+    const void *const all[] = {&times[0], &times[1], &times[2], &times[3]};
+    const struct metrics metrics = {
+        .table = ages, .table_size = 1, .blocks = all, .block_count = 4};
+    const char *expected = "# HELP t_age_seconds Age.\n"
+                           "# TYPE t_age_seconds gauge\n"
+                           "t_age_seconds{shard=\"0\"} 1.234\n"
+                           "t_age_seconds{shard=\"1\"} 0.000\n"
+                           "t_age_seconds{shard=\"2\"} 0.000\n"
+                           "t_age_seconds{shard=\"3\"} 0.000\n";
+    size_t size = 0;
+
+    (void)state;
+    counter_set(&times[0], NOW_MS - 1234);
+    counter_set(&times[1], 0); /* not yet */
+    counter_set(&times[2], NOW_MS + 1);
+    counter_set(&times[3], UINT64_MAX); /* never again */
+    char *text = metrics_render(&metrics, NOW_MS, &size);
+    assert_non_null(text);
+    assert_memory_equal(text, expected, strlen(expected));
     free(text);
 }
 
@@ -280,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_counters_and_gauges),
         cmocka_unit_test(test_a_shared_block_has_no_shard),
         cmocka_unit_test(test_histogram_is_cumulative_and_in_seconds),
+        cmocka_unit_test(test_an_age_is_that_of_now),
         cmocka_unit_test(test_the_process_is_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
