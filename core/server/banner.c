@@ -40,6 +40,12 @@ static void print_dev_mode(const struct arguments *arguments, uint16_t port, uin
         arguments->state.certificate_path, port, token, program_invocation_name,
         arguments->state.directory);
     free(token);
+    if (arguments->options.admin.control && arguments->options.admin.control[0] != '\0') {
+        (void)printf("Read certificates, keys and flags' files anew (by %s):\n\n"
+                     "  %s reload --state %s\n\n",
+                     arguments->options.admin.control, program_invocation_name,
+                     arguments->state.directory);
+    }
     if (admin_port != 0) {
         (void)printf("Publish:\n\n"
                      "  curl -H \"X-API-Key: $(cat '%s')\" http://localhost:%u/api/publish \\\n"

@@ -1,6 +1,7 @@
 /*
  * main.c - the program `limpet`: its subcommands.
  */
+#include "server/reload_command.h"
 #include "server/serve.h"
 #include "server/token_command.h"
 
@@ -63,6 +64,7 @@ static const struct command {
 } commands[] = {
     {"serve", command_serve, "hold connections; without --options: dev mode"},
     {"check", command_check, "check an options file, print the memory budget"},
+    {"reload", reload_command, "a running server reads its options, certificates and keys anew"},
     {"token", token_command, "make tokens with the options' or dev mode's HMAC key"},
     {"options", command_options, "list every option with its default"},
     {"version", command_version, "print the version"},

@@ -193,6 +193,8 @@ struct options {
 
     struct {
         char *listen;                      /* "127.0.0.1:9464"; "" switches the admin port off */
+        char *control;                     /* path of a Unix socket; NULL: /run/limpet/control if
+                                              that folder is ours; "": none */
         char *api_key_file;                /* NULL: no publishing over HTTP */
         bool api_key_in_query;             /* false */
         uint32_t body_size_max;            /* of a request, bytes: 1 MB */

@@ -230,6 +230,9 @@ static const struct option_row rows[] = {
          "What holds for channels NAME:..., keys below; as a flag: NAME:KEY=VALUE:...,..."),
     TEXT("admin.listen", admin.listen, "127.0.0.1:9464", OPTION_ADDRESS_OR_EMPTY,
          "Address of metrics, health and the HTTP API; \"\": none"),
+    TEXT("admin.control", admin.control, NULL, OPTION_MAY_BE_EMPTY,
+         "Unix socket for `limpet reload` and the like, its owner's alone; unset: "
+         "/run/limpet/control if that folder is this user's; \"\": none"),
     TEXT("admin.api_key_file", admin.api_key_file, NULL, OPTION_ANY,
          "Keys of the HTTP API, one a line; unset: no API"),
     BOOL("admin.api_key_in_query", admin.api_key_in_query, "false",

@@ -1,12 +1,15 @@
 /*
- * reload.h - SIGHUP: files of keys that were written anew. Everything else needs a new start.
+ * reload.h - SIGHUP and `limpet reload`: files of keys that were written anew.
  */
 #pragma once
 
-#include "admin/api_key.h"
+#include "admin/control.h"
 
-struct server;
+struct run;
 
-/* The session tickets' keys and the HTTP API's (NULL: none). What is wrong with a file is logged,
- * and the old keys stay. */
-void reload_keys(const struct server *server, struct api_keys *api_keys);
+/* SIGHUP: what came of it is logged. */
+void reload_signal(struct run *run);
+
+/* POST /reload: what came of it is the answer, and logged. */
+void reload_control(struct run *run, const struct control_request *request,
+                    struct control_answer *answer);

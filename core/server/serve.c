@@ -1,35 +1,24 @@
 #include "server/serve.h"
 
-#include "server/api.h"
+#include "admin/fetch.h"
 #include "server/banner.h"
+#include "server/controls.h"
 #include "server/parcels.h"
 #include "server/relay_counts.h"
-#include "server/relay_thread.h"
 #include "server/reload.h"
-#include "server/runners.h"
-#include "server/service.h"
+#include "server/run.h"
 
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MESSAGE_SIZE 1024
 #define STOP_MS_MIN  200 /* for what the broker has not answered yet */
-
-/* Everything that a running server holds. */
-struct run {
-    struct service service;
-    struct runners runners;
-    struct api *api; /* the admin port; NULL: none */
-    struct admin_state admin_state;
-    struct metrics metrics;
-    struct metrics relay_metrics;
-    const void *relay_block;
-    struct relay_thread *relay;
-    uint64_t stop_by_ms;
-    struct ring *ring; /* the main thread's, to wake shards with */
-};
+#define WAIT_MS_MAX  1000
 
 static uint64_t monotonic_ms(void)
 {
@@ -116,24 +105,47 @@ static void trim_heap(const struct run *run, uint64_t *answered_before)
     }
 }
 
-/* Once a second turns ticket keys and trims the heap, until a signal to stop comes. */
-static int wait_for_signal(struct run *run, const sigset_t *signals)
+/* The next signal that has come; 0: none. */
+static int take_signal(const struct run *run)
 {
-    struct timespec second = {.tv_sec = 1};
+    struct signalfd_siginfo info;
+
+    return read(run->signal_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+/* What is to be done now and then: new ticket keys, and the heap. */
+static void look_after(struct run *run, uint64_t *answered_before)
+{
+    if (run->service.server.tickets) {
+        ticket_keys_rotate(run->service.server.tickets, monotonic_ms());
+    }
+    trim_heap(run, answered_before);
+}
+
+/* The main thread's life: signals, requests of the control socket, and once a second the rest;
+ * until a signal to stop comes. */
+static int wait_for_signal(struct run *run)
+{
+    struct pollfd waits[] = {
+        {.fd = run->signal_fd, .events = POLLIN},
+        {.fd = run->control ? control_fd(run->control) : -1, .events = POLLIN}};
     uint64_t answered_before = 0;
+    uint64_t look_next_ms = 0;
 
     for (;;) {
-        int signal_number = sigtimedwait(signals, NULL, &second);
+        (void)poll(waits, sizeof(waits) / sizeof(waits[0]), WAIT_MS_MAX);
+        int signal_number = take_signal(run);
         if (signal_number == SIGTERM || signal_number == SIGINT) {
             return signal_number;
         }
         if (signal_number == SIGHUP) {
-            reload_keys(&run->service.server, run->service.api_keys);
+            reload_signal(run);
         }
-        if (run->service.server.tickets) {
-            ticket_keys_rotate(run->service.server.tickets, monotonic_ms());
+        controls_answer(run);
+        if (monotonic_ms() >= look_next_ms) {
+            look_after(run, &answered_before);
+            look_next_ms = monotonic_ms() + WAIT_MS_MAX;
         }
-        trim_heap(run, &answered_before);
     }
 }
 
@@ -172,19 +184,19 @@ static int start_relay(struct run *run)
     return run->relay ? 0 : service_fail(message);
 }
 
-static int run_server(struct run *run, const struct arguments *arguments, const sigset_t *signals)
+static int run_server(struct run *run)
 {
-    const struct options *options = &arguments->options;
+    const struct options *options = &run->arguments->options;
     int result = -1;
 
-    if (open_main_ring(run) == 0 && runners_listen(&run->runners, options) == 0 &&
-        start_relay(run) == 0 && runners_start(&run->runners) == 0 &&
-        open_admin(run, options) == 0) {
+    if (open_main_ring(run) == 0 && controls_open(run) == 0 &&
+        runners_listen(&run->runners, options) == 0 && start_relay(run) == 0 &&
+        runners_start(&run->runners) == 0 && open_admin(run, options) == 0) {
         runners_release(&run->runners, false);
         counter_set(&run->admin_state.ready, 1);
-        banner_print(arguments, &run->service.budget, run->runners.port,
+        banner_print(run->arguments, &run->service.budget, run->runners.port,
                      run->api ? api_port(run->api) : 0);
-        int signal_number = wait_for_signal(run, signals);
+        int signal_number = wait_for_signal(run);
         LOG(LOG_INFO, "stopping", log_number("signal", signal_number),
             log_number("within_ms", options->deadlines.shutdown_ms));
         stop_shards(run, options);
@@ -192,32 +204,46 @@ static int run_server(struct run *run, const struct arguments *arguments, const 
     } else {
         runners_release(&run->runners, true);
     }
+    control_stop(run->control);
     end_threads(run);
+    control_close(run->control);
     if (run->ring) {
         ring_close(run->ring);
     }
     return result;
 }
 
-int serve(const struct arguments *arguments)
+/* Before any other thread starts, so that none of them gets one. */
+static void block_signals(struct run *run)
 {
-    struct run *run = calloc(1, sizeof(*run));
     sigset_t signals;
-    int result = -1;
 
-    ASSERT(run != NULL);
-    runners_init(&run->runners, &run->service.server);
-    log_setup(arguments->options.log.format, arguments->options.log.level);
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    run->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    ASSERT(run->signal_fd >= 0);
+}
+
+int serve(const struct arguments *arguments)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    int result = -1;
+
+    ASSERT(run != NULL);
+    run->arguments = arguments;
+    runners_init(&run->runners, &run->service.server);
+    log_setup(arguments->options.log.format, arguments->options.log.level);
+    fetch_setup();
+    block_signals(run);
     ASSERT(signal(SIGPIPE, SIG_IGN) != SIG_ERR); /* a log whose reader has gone ends no server */
     if (service_open(&run->service, &arguments->options) == 0) {
-        result = run_server(run, arguments, &signals);
+        result = run_server(run);
     }
     service_close(&run->service);
+    (void)close(run->signal_fd);
     free(run);
     if (result == 0) {
         LOG(LOG_INFO, "stopped", log_number("status", 0));

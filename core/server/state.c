@@ -1,6 +1,7 @@
 #include "server/state.h"
 
 #include "base/random.h"
+#include "server/controls.h"
 #include "tls/certificate.h"
 
 #include <errno.h>
@@ -98,10 +99,24 @@ static int make_missing(struct state *state, char *message, size_t message_size)
     return 0;
 }
 
-int state_open(struct state *state, const char *directory, char *message, size_t message_size)
+int state_locate(struct state *state, const char *directory)
 {
     *state = (struct state){0};
     int error = choose_directory(state, directory);
+    (void)snprintf(state->certificate_path, sizeof(state->certificate_path), "%s/certificate.pem",
+                   state->directory);
+    (void)snprintf(state->key_path, sizeof(state->key_path), "%s/key.pem", state->directory);
+    (void)snprintf(state->secret_path, sizeof(state->secret_path), "%s/secret", state->directory);
+    (void)snprintf(state->api_key_path, sizeof(state->api_key_path), "%s/api-key",
+                   state->directory);
+    (void)snprintf(state->control_path, sizeof(state->control_path), "%s/control",
+                   state->directory);
+    return error;
+}
+
+int state_open(struct state *state, const char *directory, char *message, size_t message_size)
+{
+    int error = state_locate(state, directory);
     if (error == 0) {
         error = make_directory(state->directory);
     }
@@ -110,12 +125,6 @@ int state_open(struct state *state, const char *directory, char *message, size_t
                        state->directory, strerrordesc_np(-error));
         return -1;
     }
-    (void)snprintf(state->certificate_path, sizeof(state->certificate_path), "%s/certificate.pem",
-                   state->directory);
-    (void)snprintf(state->key_path, sizeof(state->key_path), "%s/key.pem", state->directory);
-    (void)snprintf(state->secret_path, sizeof(state->secret_path), "%s/secret", state->directory);
-    (void)snprintf(state->api_key_path, sizeof(state->api_key_path), "%s/api-key",
-                   state->directory);
     return make_missing(state, message, message_size);
 }
 
@@ -140,6 +149,10 @@ void state_set_options(const struct state *state, struct options *options)
     options->token.keys[0] =
         (struct option_token_key){.algorithm = copy("HS256"), .path = copy(state->secret_path)};
     options->token.key_count = 1;
+    free(options->admin.control);
+    /* A folder far down has no room for a socket's path: then there is none, but a server. */
+    options->admin.control =
+        copy(strlen(state->control_path) < CONTROL_PATH_SIZE ? state->control_path : "");
     free(options->admin.api_key_file);
     options->admin.api_key_file = copy(state->api_key_path);
     options->token.in_authorization = true;

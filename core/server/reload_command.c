@@ -1,0 +1,44 @@
+#include "server/reload_command.h"
+
+#include "server/control_client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct wanted {
+    struct control_where where;
+};
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is argp's. */
+static error_t gather(int key, char *value, struct argp_state *argp)
+{
+    struct wanted *wanted = argp->input;
+
+    (void)value;
+    if (key == ARGP_KEY_INIT) {
+        argp->child_inputs[0] = &wanted->where;
+        return 0;
+    }
+    return ARGP_ERR_UNKNOWN;
+}
+
+int reload_command(int argc, char **argv)
+{
+    static const struct argp_child children[] = {{&control_client_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {
+        .parser = gather,
+        .doc = "A running server reads its options, certificates and keys anew.",
+        .children = children};
+    struct wanted wanted = {.where = {.control_path = NULL}};
+    struct fetch_answer answer;
+
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
+    if (argp_parse(&argp, argc, argv, 0, NULL, &wanted) != 0 ||
+        control_client_ask(&wanted.where, "POST", "/reload", &answer) != 0) {
+        return 1;
+    }
+    const int status = answer.status == 200 ? 0 : 1;
+    (void)fprintf(status == 0 ? stdout : stderr, "%s\n", answer.data);
+    free(answer.data);
+    return status;
+}

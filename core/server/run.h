@@ -1,0 +1,28 @@
+/*
+ * run.h - everything that a running server holds: serve.c's, and whatever the main thread does for
+ * it on request (controls.c).
+ */
+#pragma once
+
+#include "admin/control.h"
+#include "server/api.h"
+#include "server/arguments.h"
+#include "server/relay_thread.h"
+#include "server/runners.h"
+#include "server/service.h"
+
+struct run {
+    const struct arguments *arguments; /* as given at the start */
+    struct service service;
+    struct runners runners;
+    struct api *api;         /* the admin port; NULL: none */
+    struct control *control; /* the control socket; NULL: none */
+    struct admin_state admin_state;
+    struct metrics metrics;
+    struct metrics relay_metrics;
+    const void *relay_block;
+    struct relay_thread *relay;
+    uint64_t stop_by_ms;
+    struct ring *ring; /* the main thread's, to wake shards with */
+    int signal_fd;     /* SIGTERM, SIGINT, SIGHUP */
+};
