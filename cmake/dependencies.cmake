@@ -1,6 +1,6 @@
 # Defines limpet::uring, limpet::hiredis, limpet::jwt and limpet::wolfssl (found or built by dependencies.sh), and one
 # target for each library that is always the system's: limpet::jansson, limpet::microhttpd, limpet::curl, limpet::yaml,
-# limpet::zlib, limpet::crypto; and for the tests limpet::cmocka and limpet::openssl.
+# limpet::zlib, limpet::systemd, limpet::crypto; and for the tests limpet::cmocka and limpet::openssl.
 
 set(LIMPET_WOLFSSL "5.7.2" CACHE STRING "Version of wolfSSL: 5.7.2, with Debian's patches, or 5.9.2")
 option(LIMPET_UPDATE "Fetch and build the dependencies again at the next configure" OFF)
@@ -68,6 +68,7 @@ limpet_system(microhttpd libmicrohttpd)
 limpet_system(curl libcurl)
 limpet_system(yaml yaml-0.1)
 limpet_system(zlib zlib)
+limpet_system(systemd libsystemd)
 limpet_system(cmocka cmocka)
 limpet_system(crypto libcrypto)
 limpet_system(openssl openssl)

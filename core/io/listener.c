@@ -44,8 +44,10 @@ static int set_options(int fd, const struct listener_options *options, bool is_s
         {SOL_SOCKET, SO_REUSEADDR, 1, true, "SO_REUSEADDR"},
         /* Every shard listens on the same port and the kernel spreads connections by their hash. */
         {SOL_SOCKET, SO_REUSEPORT, 1, is_shared, "SO_REUSEPORT"},
-        /* The wildcard takes IPv4 as well, whatever net.ipv6.bindv6only says. */
-        {IPPROTO_IPV6, IPV6_V6ONLY, 0, options->address.sin6_family == AF_INET6, "IPV6_V6ONLY"},
+        /* Whether the wildcard takes IPv4 as well is ours to say, whatever net.ipv6.bindv6only is.
+         */
+        {IPPROTO_IPV6, IPV6_V6ONLY, options->ipv6_only, options->address.sin6_family == AF_INET6,
+         "IPV6_V6ONLY"},
         /* A frame goes out at once: we gather what belongs together ourselves, once a tick. */
         {IPPROTO_TCP, TCP_NODELAY, 1, true, "TCP_NODELAY"},
         /* What the network cannot take yet waits with us, where it is bounded and shared, and a

@@ -8,6 +8,7 @@
 
 struct listener_options {
     struct sockaddr_in6 address; /* family AF_INET or AF_INET6 */
+    bool ipv6_only;              /* the wildcard of IPv6 leaves IPv4 to others */
     uint32_t backlog;
     uint32_t user_timeout_ms;     /* TCP_USER_TIMEOUT; 0: leave */
     uint32_t receive_buffer_size; /* SO_RCVBUF; 0: the kernel's */

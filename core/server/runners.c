@@ -29,6 +29,8 @@ static int listen_on(struct runners *runners, const struct options *options, con
         (void)snprintf(message, sizeof(message), "listen: %s is no address", text);
         return service_fail(message);
     }
+    /* A port alone is both families; [::] beside 0.0.0.0 must not be in its way. */
+    listener.ipv6_only = text[0] == '[';
     if (listener_probe(&listener, message, sizeof(message)) != 0) {
         return service_fail(message);
     }

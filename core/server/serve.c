@@ -1,12 +1,14 @@
 #include "server/serve.h"
 
 #include "admin/fetch.h"
+#include "server/alive.h"
 #include "server/banner.h"
 #include "server/controls.h"
 #include "server/parcels.h"
 #include "server/relay_counts.h"
 #include "server/reload.h"
 #include "server/run.h"
+#include "server/supervisor.h"
 
 #include <malloc.h>
 #include <poll.h>
@@ -113,9 +115,13 @@ static int take_signal(const struct run *run)
     return read(run->signal_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
-/* What is to be done now and then: new ticket keys, and the heap. */
+/* What is to be done now and then: the watchdog, new ticket keys, the heap. */
 static void look_after(struct run *run, uint64_t *answered_before)
 {
+    if (supervisor_watches() &&
+        shards_are_alive(run->runners.blocks, run->service.server.shard_count, monotonic_ms())) {
+        supervisor_alive();
+    }
     if (run->service.server.tickets) {
         ticket_keys_rotate(run->service.server.tickets, monotonic_ms());
     }
@@ -139,7 +145,9 @@ static int wait_for_signal(struct run *run)
             return signal_number;
         }
         if (signal_number == SIGHUP) {
+            supervisor_reloading();
             reload_signal(run);
+            supervisor_ready("accepts connections");
         }
         controls_answer(run);
         if (monotonic_ms() >= look_next_ms) {
@@ -196,9 +204,11 @@ static int run_server(struct run *run)
         counter_set(&run->admin_state.ready, 1);
         banner_print(run->arguments, &run->service.budget, run->runners.port,
                      run->api ? api_port(run->api) : 0);
+        supervisor_ready("accepts connections");
         int signal_number = wait_for_signal(run);
         LOG(LOG_INFO, "stopping", log_number("signal", signal_number),
             log_number("within_ms", options->deadlines.shutdown_ms));
+        supervisor_stopping();
         stop_shards(run, options);
         result = 0;
     } else {

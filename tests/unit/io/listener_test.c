@@ -214,9 +214,29 @@ static void test_a_low_port_needs_a_capability(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void test_both_wildcards_side_by_side(void **state)
+{
+    struct listener_options ipv4 = options_of("0.0.0.0:0");
+    struct listener_options ipv6 = options_of("[::]:0");
+    char message[512];
+
+    (void)state;
+    int first = open_listener(&ipv4);
+    ipv6.address.sin6_port = htons(listener_port(first));
+    ipv6.ipv6_only = true;
+    assert_int_equal(listener_probe(&ipv6, message, sizeof(message)), 0);
+    int second = open_listener(&ipv6);
+    assert_int_equal(option_of(second, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+    close(second);
+    ipv6.ipv6_only = false; /* takes IPv4, too: and that is taken */
+    assert_int_equal(listener_probe(&ipv6, message, sizeof(message)), -EADDRINUSE);
+    close(first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_both_wildcards_side_by_side),
         cmocka_unit_test(test_port_0_lets_the_kernel_choose),
         cmocka_unit_test(test_accepted_sockets_inherit_the_options),
         cmocka_unit_test(test_options_of_0_leave_the_kernels),

@@ -1,0 +1,36 @@
+#include "server/supervisor.h"
+
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+/* What goes wrong here is systemd's to notice: it waits for the message, and says so. */
+
+void supervisor_ready(const char *status)
+{
+    (void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
+}
+
+void supervisor_reloading(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                     (unsigned long long)now.tv_sec * 1000000 +
+                         (unsigned long long)now.tv_nsec / 1000);
+}
+
+void supervisor_stopping(void)
+{
+    (void)sd_notify(0, "STOPPING=1");
+}
+
+bool supervisor_watches(void)
+{
+    return sd_watchdog_enabled(0, NULL) > 0;
+}
+
+void supervisor_alive(void)
+{
+    (void)sd_notify(0, "WATCHDOG=1");
+}
