@@ -85,6 +85,13 @@ static void drop_held(struct redis *redis, struct redis_subscription *subscripti
     }
 }
 
+void redis_catch_up_drop(struct redis *redis, struct redis_subscription *subscription)
+{
+    drop_held(redis, subscription);
+    subscription->has_position = false;
+    subscription->was_asked_from = false;
+}
+
 /* --- behind ----------------------------------------------------------------------------------- */
 
 static void push_behind(struct redis *redis, struct redis_subscription *subscription)
@@ -131,32 +138,59 @@ static void move_to(struct redis_subscription *subscription, uint64_t offset, co
     memcpy(subscription->position.epoch, epoch, sizeof(subscription->position.epoch));
 }
 
+static void deliver_up_to(struct redis_subscription *subscription,
+                          const struct redis_message *message)
+{
+    move_to(subscription, message->offset, message->epoch);
+    subscription->is_proven = true;
+}
+
+/*
+ * A position that a stream told says where gaps begin, not what has been delivered: Redis writes to
+ * its clients in any order, so that its answer may overtake a message that it counts.
+ */
+static bool is_old(const struct redis_subscription *subscription,
+                   const struct redis_message *message)
+{
+    return subscription->is_proven && same_epoch(&subscription->position, message->epoch) &&
+           message->offset <= subscription->position.offset;
+}
+
+/* It follows what was delivered. The first of a new stream does, too: where no connection has ended
+ * in between, the old stream's last one came before it. */
+static bool is_next(const struct redis_subscription *subscription,
+                    const struct redis_message *message)
+{
+    const uint64_t offset = subscription->position.offset;
+
+    if (!same_epoch(&subscription->position, message->epoch)) {
+        return message->offset == 1;
+    }
+    return subscription->is_proven ? message->offset == offset + 1 : message->offset <= offset + 1;
+}
+
 bool redis_catch_up_admit(struct redis *redis, struct redis_subscription *subscription,
                           const struct redis_message *message)
 {
-    const struct broker_position *position = &subscription->position;
-
     if (subscription->history.size == 0 || message->offset == 0) {
         return true;
     }
-    if (!subscription->has_position) {
-        move_to(subscription, message->offset, message->epoch);
-        return true;
+    if (subscription->has_position) {
+        if (subscription->catch_up != REDIS_CAUGHT_UP) {
+            hold(redis, subscription, message);
+            return false;
+        }
+        if (is_old(subscription, message)) {
+            return false;
+        }
+        if (!is_next(subscription, message)) {
+            hold(redis, subscription, message);
+            push_behind(redis, subscription);
+            return false;
+        }
     }
-    if (subscription->catch_up != REDIS_CAUGHT_UP) {
-        hold(redis, subscription, message);
-        return false;
-    }
-    if (same_epoch(position, message->epoch) && message->offset <= position->offset) {
-        return false; /* twice */
-    }
-    if (same_epoch(position, message->epoch) && message->offset == position->offset + 1) {
-        move_to(subscription, message->offset, message->epoch);
-        return true;
-    }
-    hold(redis, subscription, message);
-    push_behind(redis, subscription);
-    return false;
+    deliver_up_to(subscription, message);
+    return true;
 }
 
 static void finish(struct redis *redis, struct redis_subscription *subscription)
@@ -187,6 +221,7 @@ static enum broker_outcome fetch(struct redis *redis, struct redis_subscription 
                                                .has_since = subscription->has_position,
                                                .since = subscription->position};
 
+    subscription->was_asked_from = subscription->has_position;
     return redis_ask_history(redis, &head, channel, &query);
 }
 
@@ -217,7 +252,11 @@ static bool compare(struct redis *redis, struct redis_subscription *subscription
 
     if (!subscription->has_position) {
         move_to(subscription, stream->position.offset, stream->position.epoch);
+        subscription->is_proven = false;
         return true;
+    }
+    if (!subscription->was_asked_from) {
+        return true; /* a message has come since, which tells more */
     }
     if (!same_epoch(position, stream->position.epoch)) {
         count_gap(redis, subscription, "its stream began anew");
@@ -230,6 +269,7 @@ static bool compare(struct redis *redis, struct redis_subscription *subscription
     } else if (stream->count == 0 && stream->position.offset > position->offset) {
         count_gap(redis, subscription, "its stream keeps none of them any more");
         position->offset = stream->position.offset;
+        subscription->is_proven = false; /* the newest may be on their way */
     } else if (stream->count > 0 && redis_item_read(stream->items[0], &first) &&
                first.offset > position->offset + 1) {
         count_gap(redis, subscription, "its stream does not reach back so far");
@@ -250,8 +290,7 @@ void redis_catch_up_answered(struct redis *redis, struct redis_subscription *sub
         return;
     } else if (!redis_stream_read(reply, &stream)) {
         redis_complain(redis, "an answer of the history");
-        subscription->has_position = false;
-        drop_held(redis, subscription);
+        redis_catch_up_drop(redis, subscription);
         finish(redis, subscription);
     } else if (!compare(redis, subscription, &stream)) {
         push_behind(redis, subscription);
@@ -277,7 +316,7 @@ static bool next_item(struct redis *redis, struct redis_subscription *subscripti
             redis_complain(redis, "an entry of a stream");
         } else if (message->offset > subscription->position.offset) {
             memcpy(message->epoch, stream->position.epoch, sizeof(message->epoch));
-            move_to(subscription, message->offset, message->epoch);
+            deliver_up_to(subscription, message);
             subscription->stuck = 0;
             redis->caught_up++;
             return true;
@@ -291,12 +330,11 @@ static bool next_held(struct redis *redis, struct redis_subscription *subscripti
 {
     while (subscription->held_first) {
         const struct redis_message *message = &subscription->held_first->message;
-        const struct broker_position *position = &subscription->position;
-        const bool is_old =
-            same_epoch(position, message->epoch) && message->offset <= position->offset;
-        const bool is_next =
-            same_epoch(position, message->epoch) && message->offset == position->offset + 1;
-        if (!is_old && !is_next) {
+        const bool comes_twice = is_old(subscription, message);
+        if (subscription->is_missing && !same_epoch(&subscription->position, message->epoch)) {
+            return false; /* the old stream's end may be what is missing */
+        }
+        if (!comes_twice && !is_next(subscription, message)) {
             if (subscription->stuck++ < STUCK_MAX) {
                 subscription->is_missing = true;
                 return false;
@@ -304,13 +342,13 @@ static bool next_held(struct redis *redis, struct redis_subscription *subscripti
             count_gap(redis, subscription, "its stream does not have them");
         }
         struct redis_held *held = take_held(redis, subscription);
-        if (is_old) {
+        if (comes_twice) {
             free(held);
             continue;
         }
         redis->lent_held = held;
         redis->lent_message = held->message;
-        move_to(subscription, held->message.offset, held->message.epoch);
+        deliver_up_to(subscription, &held->message);
         return true;
     }
     return false;
@@ -348,9 +386,4 @@ bool redis_catch_up_next(struct redis *redis, struct broker_event *event)
     redis->delivering = NULL;
     finish(redis, subscription);
     return false;
-}
-
-void redis_catch_up_drop(struct redis *redis, struct redis_subscription *subscription)
-{
-    drop_held(redis, subscription);
 }

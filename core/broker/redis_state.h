@@ -110,7 +110,9 @@ struct redis_subscription {
     struct redis_subscription *next_behind;
     struct broker_history history;
     bool has_position;
-    struct broker_position position; /* of the last one that was delivered */
+    bool is_proven;                  /* a message was delivered: what is not newer comes twice */
+    bool was_asked_from;             /* what is being fetched, from this position */
+    struct broker_position position; /* of the last one that was delivered, or of the stream */
     enum redis_catch_up catch_up;
     bool is_missing; /* there is more to fetch than what is being fetched */
     uint8_t stuck;   /* times that fetching did not bring what comes before a held one */
@@ -380,6 +382,8 @@ void redis_catch_up_answered(struct redis *redis, struct redis_subscription *sub
 
 /* The next publication of what was fetched or held; true when there is one. */
 MUST_CHECK bool redis_catch_up_next(struct redis *redis, struct broker_event *event);
+
+/* Nobody waits any more for what comes after its position. */
 void redis_catch_up_drop(struct redis *redis, struct redis_subscription *subscription);
 
 /* --- redis_canary.c --- */

@@ -388,7 +388,7 @@ void redis_unfollow(struct broker *broker, struct slice name, bool is_pattern)
         return; /* it could not be followed */
     }
     subscription->is_wanted = false;
-    subscription->has_position = false; /* nobody waits for what comes from here on */
+    redis_catch_up_drop(redis, subscription);
     if (redis->options.one_pattern) {
         subscription->state = REDIS_SUBSCRIPTION_OFF;
     }

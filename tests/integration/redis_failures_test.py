@@ -193,6 +193,13 @@ class Processes(Failing):
         redis("FLUSHALL")
         publish(4, 5)
         self.expect(client, [4, 5])
+        self.assertEqual(server.metric("limpet_broker_gaps_total"), 0)  # the connection has brought all there was
+        redis("MULTI")
+        redis("FLUSHALL")
+        redis("CLIENT", "KILL", "TYPE", "pubsub")
+        redis("EXEC")
+        publish(6, 7)
+        self.expect(client, [6, 7])
         wait_until(lambda: server.metric("limpet_broker_gaps_total") == 1, "one gap")
         self.assertIn("began anew", server.wait_for_log("publications of a channel are lost"))
 
