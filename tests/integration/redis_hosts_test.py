@@ -192,7 +192,7 @@ class Bounds(HostCase):
         server.wait_metric("limpet_broker_undeliverable_total", 1, reason="too_large")
         self.assertIn("limits.queue_bytes_max", server.wait_for_log("not delivered"))
         self.assertEqual(self.api(server, "publish", channel="open:a", data="x" * most)["error"]["code"], 107)
-        self.api(server, "publish", channel="open:a", data="x" * (most - 2))
+        self.publish(server, "open:a", "x" * (most - 2))
         self.assertEqual(len(client.receive_data()[1]), most)
         self.assertEqual(server.metric("limpet_closed_total", cause="slow_consumer"), 0)
 
@@ -259,10 +259,10 @@ class Together(HostCase):
         options = flags(redis, "--namespaces", DEEP, "--admin.api-key-file", self.key_file())
         here, there = self.server(*options), self.server(*options)
         client = self.reader(redis, there)
-        first = self.api(here, "publish", channel="n:a", data=1, idempotency_key="k")["result"]
-        self.assertEqual(self.api(there, "publish", channel="n:a", data=2, idempotency_key="k")["result"], first)
-        self.assertEqual(self.api(there, "publish", channel="n:b", data=3, idempotency_key="k")["result"]["offset"], 1)
-        self.assertEqual(self.api(there, "publish", channel="n:a", data=4)["result"]["offset"], 2)
+        first = self.publish(here, "n:a", 1, idempotency_key="k")
+        self.assertEqual(self.publish(there, "n:a", 2, idempotency_key="k"), first)
+        self.assertEqual(self.publish(there, "n:b", 3, idempotency_key="k")["offset"], 1)
+        self.assertEqual(self.publish(there, "n:a", 4)["offset"], 2)
         self.assertEqual(self.numbers(client, 2), [1, 4])
 
     def test_broadcast(self):
