@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,7 +11,7 @@
 #define ESCAPE_MAX 8
 
 static enum log_format line_format = LOG_TEXT;
-static enum log_level level_least = LOG_INFO;
+static atomic_uint level_least = LOG_INFO; /* relaxed: a line more or less */
 
 static const char *const level_names[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
@@ -29,13 +30,18 @@ struct log_field log_errno(const char *name, int error)
     return text != NULL ? log_text(name, text) : log_number(name, error);
 }
 
+void log_set_level(enum log_level level_min)
+{
+    atomic_store_explicit(&level_least, level_min, memory_order_relaxed);
+}
+
 void log_setup(enum log_format format, enum log_level level_min)
 {
     struct tm calendar;
     time_t start = 0;
 
     line_format = format;
-    level_least = level_min;
+    log_set_level(level_min);
     (void)gmtime_r(&start, &calendar); /* the first call reads the time zone and allocates */
 }
 
@@ -225,7 +231,7 @@ static void append_end(struct line *line)
 void log_write(enum log_level level, const char *event, const struct log_field *fields,
                size_t field_count)
 {
-    if (level < level_least) {
+    if (level < atomic_load_explicit(&level_least, memory_order_relaxed)) {
         return;
     }
 

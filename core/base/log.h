@@ -52,6 +52,9 @@ struct log_field log_errno(const char *name, int error);
 
 /* Before other threads start. Default: text, LOG_INFO. */
 void log_setup(enum log_format format, enum log_level level_min);
+
+/* At any time. */
+void log_set_level(enum log_level level_min);
 void log_write(enum log_level level, const char *event, const struct log_field *fields,
                size_t field_count);
 

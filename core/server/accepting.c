@@ -62,6 +62,7 @@ void accepting_named(struct shard *shard, const struct ring_event *event)
     uint32_t number = event->number;
     struct conn *conn = conn_at(shard, number);
     struct tally *addresses = shard->server->addresses;
+    const uint32_t address_max = shard->options->limits.connections_per_address_max;
     uint8_t key[16];
 
     conn_completed(shard, number, CONN_NAMING);
@@ -73,11 +74,10 @@ void accepting_named(struct shard *shard, const struct ring_event *event)
         conn_kill(shard, number);
         return;
     }
-    if (addresses) {
+    if (addresses && address_max > 0) {
         address_key(&opening_of(shard, conn)->peer, key);
-        if (tally_enter(addresses, slice_from(key, sizeof(key)),
-                        shard->server->options->limits.connections_per_address_max,
-                        &conn->address) != TALLY_COUNTED) {
+        if (tally_enter(addresses, slice_from(key, sizeof(key)), address_max, &conn->address) !=
+            TALLY_COUNTED) {
             conn->address = NONE;
             accepting_refuse(shard, number, REFUSED_ADDRESS);
             return;

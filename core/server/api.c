@@ -6,6 +6,7 @@
 #include "server/api_call.h"
 #include "server/counts.h"
 #include "server/readiness.h"
+#include "server/settings.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 
 struct api {
     struct api_sources sources;
+    const struct settings *settings; /* held; NULL without a desk */
     struct admin *admin;
     struct api_inbox inbox;
     struct api_counts counts;
@@ -225,6 +227,25 @@ static void set_health(struct api *api, uint64_t now_ms)
     admin_set_health(api->admin, &health);
 }
 
+static void use(struct api *api, const struct settings *settings)
+{
+    api->settings = settings;
+    api->sources.options = settings->options;
+    api->sources.namespaces = &settings->options->namespaces;
+}
+
+/* Changes over to newer settings, if there are any. */
+static void renew(struct api *api)
+{
+    struct settings_desk *desk = api->sources.desk;
+    const struct settings *before = api->settings;
+
+    if (desk && settings_are_old(desk, before)) {
+        use(api, settings_take(desk));
+        settings_let_go(desk, before);
+    }
+}
+
 static void *run(void *argument)
 {
     struct api *api = argument;
@@ -233,6 +254,7 @@ static void *run(void *argument)
 
     pthread_setname_np(pthread_self(), "admin");
     while (counter_read(&api->stopping) == 0) {
+        renew(api);
         admin_wait(api->admin, wait_ms);
         set_health(api, clock_ns() / 1000000);
         admin_turn(api->admin);
@@ -303,6 +325,14 @@ static bool open_port(struct api *api, char *message, size_t message_size)
     return api->admin != NULL;
 }
 
+static void discard(struct api *api)
+{
+    if (api->settings) {
+        settings_let_go(api->sources.desk, api->settings);
+    }
+    free(api);
+}
+
 struct api *api_open(const struct api_sources *sources, char *message, size_t message_size)
 {
     struct api *api = calloc(1, sizeof(*api));
@@ -312,6 +342,9 @@ struct api *api_open(const struct api_sources *sources, char *message, size_t me
         return NULL;
     }
     api->sources = *sources;
+    if (sources->desk) {
+        use(api, settings_take(sources->desk));
+    }
     api->start_ns = clock_ns();
     api->blocks[0] = &api->counts;
     api->metrics = (struct metrics){.table = api_metrics,
@@ -322,7 +355,7 @@ struct api *api_open(const struct api_sources *sources, char *message, size_t me
                                     .next = sources->metrics};
     make_id(api);
     if (!open_port(api, message, message_size)) {
-        free(api);
+        discard(api);
         return NULL;
     }
     api_inbox_init(&api->inbox, sources->relay, api->admin);
@@ -331,7 +364,7 @@ struct api *api_open(const struct api_sources *sources, char *message, size_t me
         (void)snprintf(message, message_size, "admin port: thread: %s", strerrordesc_np(error));
         admin_close(api->admin);
         api_inbox_close(&api->inbox);
-        free(api);
+        discard(api);
         return NULL;
     }
     return api;
@@ -340,6 +373,13 @@ struct api *api_open(const struct api_sources *sources, char *message, size_t me
 uint16_t api_port(const struct api *api)
 {
     return admin_port(api->admin);
+}
+
+void api_wake(struct api *api)
+{
+    if (api) {
+        admin_wake(api->admin);
+    }
 }
 
 void api_stop(struct api *api)
@@ -365,5 +405,5 @@ void api_close(struct api *api)
     }
     api_stop(api);
     api_inbox_close(&api->inbox);
-    free(api);
+    discard(api);
 }

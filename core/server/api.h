@@ -12,12 +12,14 @@
 #include "session/namespace.h"
 
 struct relay;
+struct settings_desk;
 struct api;
 
 /* All of it stays until api_close. */
 struct api_sources {
     const struct options *options; /* admin.listen is an address */
     const struct namespaces *namespaces;
+    struct settings_desk *desk; /* newer ones of both; NULL: there will be none */
     struct relay *relay;
     struct api_keys *keys;         /* NULL: metrics and health alone */
     const struct metrics *metrics; /* of the shards, and whatever hangs on them */
@@ -29,6 +31,9 @@ struct api_sources {
 MUST_CHECK struct api *api_open(const struct api_sources *sources, char *message,
                                 size_t message_size);
 MUST_CHECK uint16_t api_port(const struct api *api);
+
+/* Any thread: there are newer settings to take. NULL: no-op. */
+void api_wake(struct api *api);
 
 /*
  * The end, in two steps around the relay's: api_stop answers what still waits with 503, closes the

@@ -35,7 +35,7 @@ static size_t append_frame(struct shard *shard, const struct frame *frame, uint8
 {
     struct slice payload;
 
-    if (frame->payload.size < shard->server->options->upgrade.deflate_size_min ||
+    if (frame->payload.size < shard->options->upgrade.deflate_size_min ||
         !deflate_encode(shard->deflater, frame->payload, &payload)) {
         return append(out, frame->whole);
     }

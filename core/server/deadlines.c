@@ -37,13 +37,12 @@ void deadlines_clear(struct shard *shard, uint32_t number)
 
 void deadlines_accepted(struct shard *shard, uint32_t number)
 {
-    arm(shard, number, DEADLINE_HANDSHAKE,
-        shard->now_ms + shard->server->options->deadlines.handshake_ms);
+    arm(shard, number, DEADLINE_HANDSHAKE, shard->now_ms + shard->options->deadlines.handshake_ms);
 }
 
 static uint64_t handshake_end_ms(const struct shard *shard, const struct opening *opening)
 {
-    return opening->accepted_ms + shard->server->options->deadlines.handshake_ms;
+    return opening->accepted_ms + shard->options->deadlines.handshake_ms;
 }
 
 /* To be looked at in wait_ms, or at the deadline when that comes first. */
@@ -62,8 +61,7 @@ void deadlines_handshake_started(struct shard *shard, uint32_t number)
 
 void deadlines_handshake_done(struct shard *shard, uint32_t number)
 {
-    arm(shard, number, DEADLINE_UPGRADE,
-        shard->now_ms + shard->server->options->deadlines.upgrade_ms);
+    arm(shard, number, DEADLINE_UPGRADE, shard->now_ms + shard->options->deadlines.upgrade_ms);
 }
 
 static uint64_t end_ms(const struct shard *shard, const struct conn *conn)
@@ -100,7 +98,7 @@ static uint32_t seconds_from_start(const struct shard *shard, double at_ms)
 /* The earlier of the token's expiry and the largest age, in one number. */
 static uint32_t end_of(struct shard *shard, double expires_unix_s)
 {
-    const struct options *options = shard->server->options;
+    const struct options *options = shard->options;
     uint64_t age_ms = options->deadlines.age_max_ms;
     uint32_t by_age = 0;
     uint32_t by_token = 0;
@@ -130,7 +128,7 @@ static void arm_ping(struct shard *shard, uint32_t number, uint64_t wait_ms)
 
 void deadlines_opened(struct shard *shard, uint32_t number, double expires_unix_s)
 {
-    uint64_t interval_ms = shard->server->options->heartbeat.ping_interval_ms;
+    uint64_t interval_ms = shard->options->heartbeat.ping_interval_ms;
 
     conn_at(shard, number)->ends_s = end_of(shard, expires_unix_s);
     arm_ping(shard, number, interval_ms / 2 + random_below(interval_ms - interval_ms / 2 + 1));
@@ -138,7 +136,7 @@ void deadlines_opened(struct shard *shard, uint32_t number, double expires_unix_
 
 void deadlines_heard(struct shard *shard, uint32_t number)
 {
-    const struct options *options = shard->server->options;
+    const struct options *options = shard->options;
     const struct conn *conn = conn_at(shard, number);
 
     if (conn->state == CONN_OPEN && conn->deadline == DEADLINE_PONG) {
@@ -148,7 +146,7 @@ void deadlines_heard(struct shard *shard, uint32_t number)
 
 void deadlines_close_sent(struct shard *shard, uint32_t number)
 {
-    arm(shard, number, DEADLINE_CLOSE, shard->now_ms + shard->server->options->deadlines.close_ms);
+    arm(shard, number, DEADLINE_CLOSE, shard->now_ms + shard->options->deadlines.close_ms);
 }
 
 void deadlines_last_byte_sent(struct shard *shard, uint32_t number)
@@ -160,7 +158,7 @@ static void ping(struct shard *shard, uint32_t number)
 {
     counter_add(&shard->counts.pings_sent, 1);
     arm_open(shard, number, DEADLINE_PONG,
-             shard->now_ms + shard->server->options->heartbeat.pong_timeout_ms);
+             shard->now_ms + shard->options->heartbeat.pong_timeout_ms);
     outbound_queue(shard, number, shard->ping);
 }
 

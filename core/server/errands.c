@@ -44,7 +44,7 @@ static bool follow(struct shard *shard)
 static bool has_presence(const struct shard *shard, struct slice name)
 {
     return name.data[name.size - 1] != '*' &&
-           namespace_of(&shard->server->options->namespaces, name)->has_presence;
+           namespace_of(&shard->options->namespaces, name)->has_presence;
 }
 
 void errands_opened(struct shard *shard, uint32_t number)

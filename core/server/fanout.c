@@ -178,7 +178,7 @@ static uint32_t encode(struct shard *shard, struct slice channel, enum ws_opcode
         struct message *message = message_at(&shard->arena, number);
         message->channel = siphash(shard->fanout.hash_key, channel);
         message->publications = 1;
-        message->slow = (uint8_t)namespace_of(&shard->server->options->namespaces, channel)->slow;
+        message->slow = (uint8_t)namespace_of(&shard->options->namespaces, channel)->slow;
     }
     return number;
 }
@@ -241,7 +241,7 @@ static uint32_t together_max(const struct shard *shard, const struct topic *topi
 {
     const uint32_t members = topic->count > 0 ? topic->count : 1;
     size_t size = OUTBOUND_DATA_MAX;
-    size_t queue_size = shard->server->options->limits.queue_bytes_max / QUEUE_SHARE;
+    size_t queue_size = shard->options->limits.queue_bytes_max / QUEUE_SHARE;
     size_t send_size = shard->arena.size / SENDS_SHARE / members;
 
     size = queue_size < size ? queue_size : size;
@@ -397,7 +397,7 @@ static uint32_t form_for(struct shard *shard, struct topic *topic, const struct 
  * queue that grows, and slows nobody down: what becomes of it is its channel's policy. */
 static bool is_behind(const struct shard *shard, const struct conn *conn)
 {
-    const uint32_t queue_max = shard->server->options->limits.queue_bytes_max;
+    const uint32_t queue_max = shard->options->limits.queue_bytes_max;
     const uint32_t share = queue_max / QUEUE_SHARE;
 
     return conn->in_flight & CONN_SENDING &&

@@ -276,7 +276,7 @@ static void drop_dead(struct shard *shard)
 
 bool handshakes_step(struct shard *shard)
 {
-    uint32_t left = shard->server->options->limits.handshakes_per_tick_max;
+    uint32_t left = shard->options->limits.handshakes_per_tick_max;
     uint32_t number;
 
     while (left > 0 && (number = pop(shard, &shard->continuing)) != NONE) {

@@ -10,7 +10,7 @@
 static void publish(struct shard *shard, uint32_t number, enum ws_opcode opcode,
                     struct slice payload)
 {
-    const struct options *options = shard->server->options;
+    const struct options *options = shard->options;
     const char *channel = options->plain.publish_channel;
 
     counter_add(&shard->counts.messages_received, 1);

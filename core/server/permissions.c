@@ -15,7 +15,7 @@ enum upgrade_reason permissions_read(struct shard *shard, struct slice query,
                                      const struct token_claims *claims,
                                      struct wanted_channels *wanted)
 {
-    const struct options *options = shard->server->options;
+    const struct options *options = shard->options;
 
     *wanted = (struct wanted_channels){.block = NONE};
     if (query.size == 0 || options->plain.channels_query[0] == '\0') {
@@ -58,7 +58,7 @@ void permissions_end(struct shard *shard, const struct wanted_channels *wanted)
 bool permissions_may_publish(const struct shard *shard, uint32_t number,
                              const struct token_claims *claims)
 {
-    const struct options *options = shard->server->options;
+    const struct options *options = shard->options;
     const char *name = options->plain.publish_channel;
 
     if (!name || name[0] == '\0') {

@@ -67,6 +67,25 @@ static void measure(struct relay *relay)
     counter_set(&relay->turned_ms, relay->now_ms);
 }
 
+static void use(struct relay *relay, const struct settings *settings)
+{
+    relay->settings = settings;
+    relay->options = settings->options;
+    relay->backlog.bytes_max = settings->options->broker.queue_bytes_max;
+}
+
+/* Changes over to newer settings, if there are any. */
+static void renew(struct relay *relay)
+{
+    struct settings_desk *desk = relay->server->desk;
+    const struct settings *before = relay->settings;
+
+    if (desk && settings_are_old(desk, before)) {
+        use(relay, settings_take(desk));
+        settings_let_go(desk, before);
+    }
+}
+
 struct relay *relay_open(const struct server *server, char *message, size_t message_size)
 {
     struct relay *relay = calloc(1, sizeof(*relay));
@@ -76,7 +95,11 @@ struct relay *relay_open(const struct server *server, char *message, size_t mess
         return NULL;
     }
     relay->server = server;
+    relay->options = server->options;
     relay->bell.fd = -1;
+    if (server->desk) {
+        use(relay, settings_take(server->desk));
+    }
     if (open_parts(relay) != 0) {
         (void)snprintf(message, message_size,
                        "no memory or descriptor for the relay: lower broker.mailbox_size, or raise "
@@ -108,6 +131,9 @@ void relay_close(struct relay *relay)
     pool_close(&relay->pending);
     mailbox_close(relay->mailbox);
     bell_close(&relay->bell);
+    if (relay->settings) {
+        settings_let_go(relay->server->desk, relay->settings);
+    }
     free(relay);
 }
 
@@ -220,6 +246,7 @@ bool relay_turn(struct relay *relay, uint32_t wait_ms)
     struct pollfd fds[BROKER_FDS_MAX + 1];
     const uint32_t count = wait(relay, fds, wait_ms < WAIT_MS_MAX ? wait_ms : WAIT_MS_MAX);
 
+    renew(relay);
     relay->work_left = false;
     if (!relay_deliver(relay)) {
         counter_add(&relay->counts.stalls, 1);
@@ -240,6 +267,11 @@ bool relay_turn(struct relay *relay, uint32_t wait_ms)
 void relay_stop(struct relay *relay, uint32_t within_ms)
 {
     counter_set(&relay->stop_ms, within_ms > 0 ? within_ms : 1);
+    bell_ring(&relay->bell);
+}
+
+void relay_wake(const struct relay *relay)
+{
     bell_ring(&relay->bell);
 }
 

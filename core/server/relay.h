@@ -22,6 +22,9 @@ MUST_CHECK struct relay *relay_open(const struct server *server, char *message,
                                     size_t message_size);
 void relay_close(struct relay *relay); /* NULL: no-op */
 
+/* Any thread: there are newer settings to take. */
+void relay_wake(const struct relay *relay);
+
 /* The broker wants to know which channels have subscribers: relay_follow is to be called. */
 MUST_CHECK bool relay_follows(const struct relay *relay);
 

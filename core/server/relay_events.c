@@ -57,8 +57,7 @@ static bool is_utf8(struct slice text)
 static bool choose_opcode(const struct relay *relay, const struct broker_publication *publication,
                           enum ws_opcode *opcode)
 {
-    const struct namespace *space =
-        namespace_of(&relay->server->options->namespaces, publication->channel);
+    const struct namespace *space = namespace_of(&relay->options->namespaces, publication->channel);
     bool is_binary = publication->is_binary;
 
     if (publication->is_unmarked) {
@@ -76,7 +75,7 @@ static bool choose_opcode(const struct relay *relay, const struct broker_publica
 size_t relay_payload_max(const struct relay *relay)
 {
     const size_t parcel = mailbox_parcel_max(relay->server->mailboxes[0]) - PARCEL_HEAD_MAX;
-    const size_t queue = relay->server->options->limits.queue_bytes_max - MESSAGE_EXTRA;
+    const size_t queue = relay->options->limits.queue_bytes_max - MESSAGE_EXTRA;
 
     return parcel < queue ? parcel : queue;
 }

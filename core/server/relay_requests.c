@@ -210,7 +210,7 @@ static enum broker_outcome start(struct relay *relay, const struct backlog_item 
 
 static bool queues(const struct relay *relay)
 {
-    return relay->server->options->broker.when_away == WHEN_AWAY_QUEUE;
+    return relay->options->broker.when_away == WHEN_AWAY_QUEUE;
 }
 
 /* Publishes or forwards it, in the order of those that wait. Returns whether that was refused. */
@@ -270,7 +270,7 @@ static struct parts take_apart(struct slice parcel)
 
 static struct broker_history history_of(const struct relay *relay, struct slice channel)
 {
-    const struct namespace *space = namespace_of(&relay->server->options->namespaces, channel);
+    const struct namespace *space = namespace_of(&relay->options->namespaces, channel);
 
     return (struct broker_history){.size = space->history_size, .age_s = space->history_age_s};
 }
@@ -294,7 +294,7 @@ static void publish(struct relay *relay, const struct parts *parts)
 
     identity_write(&relay->server->identity_key, request->shard, request->number,
                    request->generation, conn_id);
-    if (relay->server->options->broker.forward) {
+    if (relay->options->broker.forward) {
         item.is_forward = true;
         if (hand_over(relay, &item)) {
             return;

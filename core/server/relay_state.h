@@ -20,6 +20,7 @@
 #include "server/parcels.h"
 #include "server/relay.h"
 #include "server/relay_counts.h"
+#include "server/settings.h"
 #include "server/shard.h"
 
 #define RELAY_PENDING_MAX 4096u /* requests that the broker has not answered */
@@ -42,6 +43,8 @@ struct delivery {
 
 struct relay {
     const struct server *server;
+    const struct settings *settings; /* held; NULL without a desk */
+    const struct options *options;   /* the settings', as of this turn: for this thread alone */
     struct mailbox *mailbox;
     struct bell bell;
     struct ring *ring; /* to wake shards with */

@@ -76,6 +76,7 @@ static int open_admin(struct run *run, const struct options *options)
     const struct api_sources sources = {
         .options = options,
         .namespaces = &options->namespaces,
+        .desk = run->service.server.desk,
         .relay = run->service.server.relay,
         .keys = run->service.api_keys,
         .metrics = &run->metrics,

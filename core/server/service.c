@@ -1,7 +1,6 @@
 #include "server/service.h"
 
 #include "io/listener.h"
-#include "server/arguments.h"
 
 #define MESSAGE_SIZE 1024
 
@@ -11,48 +10,34 @@ int service_fail(const char *message)
     return -1;
 }
 
-static int open_certificates(struct service *service, const struct options *options)
+static int open_certificates(struct settings *settings)
 {
-    struct certificate_files files[OPTIONS_CERTIFICATES_MAX];
     char message[MESSAGE_SIZE];
 
-    for (uint32_t i = 0; i < options->tls.certificate_count; i++) {
-        files[i] =
-            (struct certificate_files){.certificate_path = options->tls.certificates[i].certificate,
-                                       .key_path = options->tls.certificates[i].key};
-    }
-    service->certificates =
-        certificate_set_open(files, options->tls.certificate_count, message, sizeof(message));
-    if (!service->certificates) {
-        return service_fail(message);
-    }
-    service->server.certificates = service->certificates;
-    if (options->tls.tickets) {
-        service->server.tickets = ticket_keys_open(
-            options->tls.ticket_key_file, options->tls.ticket_rotate_s, message, sizeof(message));
-        if (!service->server.tickets) {
-            return service_fail(message);
-        }
-    }
-    return 0;
+    return settings_open_certificates(settings, message, sizeof(message)) == 0
+               ? 0
+               : service_fail(message);
 }
 
-static int open_token_keys(struct service *service, const struct options *options)
+static int open_token_keys(struct settings *settings)
 {
-    struct token_key_options keys[OPTIONS_KEYS_MAX];
-    struct token_options token_options;
     char message[MESSAGE_SIZE];
 
-    if (!options->token.required) {
+    return settings_open_token_keys(settings, message, sizeof(message)) == 0
+               ? 0
+               : service_fail(message);
+}
+
+static int open_ticket_keys(struct service *service, const struct options *options)
+{
+    char message[MESSAGE_SIZE];
+
+    if (!options->tls.tickets) {
         return 0;
     }
-    arguments_token_options(options, keys, &token_options);
-    service->token_keys = token_keys_open(&token_options, message, sizeof(message));
-    if (!service->token_keys) {
-        return service_fail(message);
-    }
-    service->server.token_keys = service->token_keys;
-    return 0;
+    service->server.tickets = ticket_keys_open(
+        options->tls.ticket_key_file, options->tls.ticket_rotate_s, message, sizeof(message));
+    return service->server.tickets ? 0 : service_fail(message);
 }
 
 static int open_api_keys(struct service *service, const struct options *options)
@@ -92,6 +77,24 @@ static int open_tallies(struct service *service, const struct options *options)
     return 0;
 }
 
+/* What a reload can change, for the first time. */
+static int open_settings(struct service *service, const struct options *options)
+{
+    struct settings *settings = settings_new(options, NULL);
+
+    if (!settings) {
+        return service_fail("no memory");
+    }
+    if (open_certificates(settings) != 0 || open_token_keys(settings) != 0) {
+        settings_free(settings);
+        return -1;
+    }
+    settings_desk_open(&service->desk);
+    settings_publish(&service->desk, settings);
+    service->server.desk = &service->desk;
+    return 0;
+}
+
 int service_open(struct service *service, const struct options *options)
 {
     char message[MESSAGE_SIZE];
@@ -103,7 +106,7 @@ int service_open(struct service *service, const struct options *options)
     service->server.budget = &service->budget;
     service->server.shard_count = service->budget.shard_count;
     listener_warn_of_backlog(options->listen_backlog);
-    if (open_certificates(service, options) != 0 || open_token_keys(service, options) != 0 ||
+    if (open_settings(service, options) != 0 || open_ticket_keys(service, options) != 0 ||
         open_api_keys(service, options) != 0) {
         return -1;
     }
@@ -112,21 +115,20 @@ int service_open(struct service *service, const struct options *options)
 
 int service_check(struct service *service, const struct options *options)
 {
+    struct settings *settings = settings_new(options, NULL);
     char message[MESSAGE_SIZE];
     int result = 0;
 
+    ASSERT(settings != NULL);
     if (budget_make(options, &service->budget, message, sizeof(message)) != 0) {
         result = service_fail(message);
     }
-    if (open_certificates(service, options) != 0) {
-        result = -1;
+    const int results[] = {open_certificates(settings), open_ticket_keys(service, options),
+                           open_token_keys(settings), open_api_keys(service, options)};
+    for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+        result = results[i] != 0 ? -1 : result;
     }
-    if (open_token_keys(service, options) != 0) {
-        result = -1;
-    }
-    if (open_api_keys(service, options) != 0) {
-        result = -1;
-    }
+    settings_free(settings);
     listener_warn_of_backlog(options->listen_backlog);
     return result;
 }
@@ -147,13 +149,8 @@ void service_close(struct service *service)
         }
     }
     api_keys_close(service->api_keys);
-    if (service->token_keys) {
-        token_keys_close(service->token_keys);
-    }
-    if (server->tickets) {
-        ticket_keys_close(server->tickets);
-    }
-    if (service->certificates) {
-        certificate_set_close(service->certificates);
+    ticket_keys_close(server->tickets);
+    if (server->desk) {
+        settings_desk_close(server->desk);
     }
 }

@@ -5,14 +5,14 @@
 #pragma once
 
 #include "admin/api_key.h"
+#include "server/settings.h"
 #include "server/shard.h"
 
 struct service {
     struct budget budget;
     struct server server;
-    struct certificate_set *certificates;
-    struct token_keys *token_keys; /* NULL: no token wanted */
-    struct api_keys *api_keys;     /* NULL: no HTTP API */
+    struct settings_desk desk; /* certificates, token keys, and the options that can change */
+    struct api_keys *api_keys; /* NULL: no HTTP API */
 };
 
 /* Says on stderr what is wrong. Returns -1. */

@@ -8,6 +8,8 @@
 #include "server/opening.h"
 #include "server/outbound.h"
 #include "server/parcels.h"
+#include "server/renewal.h"
+#include "server/settings.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -64,7 +66,7 @@ static int open_pools(struct shard *shard)
     error |= pool_open(&shard->nodes, POOL_PLAIN, sizeof(struct queue_node), budget->nodes_max);
     error |= arena_open(&shard->arena, budget->arena_size);
     error |= errands_open(&shard->errands, budget->sockets_max);
-    error |= identities_open(&shard->identities, keeps_identities(shard->server->options),
+    error |= identities_open(&shard->identities, keeps_identities(shard->options),
                              budget->sockets_max, &shard->arena);
     error |= fanout_open(&shard->fanout, budget->topics_max);
     error |= queue_open(&shard->dirty, budget->sockets_max);
@@ -88,29 +90,10 @@ static void warn_when_not_locked(const struct shard *shard)
     }
 }
 
-static void set_rules(struct shard *shard)
+static void set_limits(struct shard *shard)
 {
-    const struct options *options = shard->server->options;
-    unsigned places = 0;
+    const struct options *options = shard->options;
 
-    if (shard->server->token_keys) {
-        places |= options->token.in_authorization ? TOKEN_AUTHORIZATION : 0;
-        places |= options->token.in_protocol ? TOKEN_PROTOCOL : 0;
-        places |= options->token.in_cookie ? TOKEN_COOKIE : 0;
-        places |= options->token.in_query ? TOKEN_QUERY : 0;
-    }
-    shard->rules = (struct upgrade_rules){
-        .request_size_max = options->upgrade.request_size_max,
-        .path = options->upgrade.path,
-        .origins = (const char *const *)options->upgrade.origins.names,
-        .origin_count = options->upgrade.origins.count,
-        .protocols = (const char *const *)options->upgrade.protocols.names,
-        .protocol_count = options->upgrade.protocols.count,
-        .token_places = places,
-        .cookie_name = options->token.cookie_name,
-        .query_name = options->token.query_name,
-        .deflate = options->upgrade.deflate,
-    };
     shard->ws_limits = (struct ws_limits){
         .role = WS_SERVER,
         .message_size_max = options->limits.message_size_max,
@@ -146,10 +129,10 @@ static bool open_services(struct shard *shard, char *message, size_t message_siz
         .arena = &shard->arena,
     };
     struct tls_server_options tls_options = {
-        .certificates = server->certificates,
+        .certificates = shard->settings ? shard->settings->certificates : server->certificates,
         .tickets = server->tickets,
         .handshakes_max = server->budget->handshakes_max,
-        .tls_1_2 = server->options->tls.tls_1_2,
+        .tls_1_2 = shard->options->tls.tls_1_2,
     };
 
     shard->channels = channel_table_open(&channel_limits);
@@ -158,9 +141,9 @@ static bool open_services(struct shard *shard, char *message, size_t message_siz
                        shard->number);
         return false;
     }
-    if (server->options->upgrade.deflate) {
-        shard->deflater = deflate_open((int)server->options->upgrade.deflate_level,
-                                       server->options->limits.message_size_max);
+    if (shard->options->upgrade.deflate) {
+        shard->deflater = deflate_open((int)shard->options->upgrade.deflate_level,
+                                       shard->options->limits.message_size_max);
         if (!shard->deflater) {
             (void)snprintf(message, message_size, "shard %u: no memory for upgrade.deflate",
                            shard->number);
@@ -182,8 +165,9 @@ struct shard *shard_open(const struct server *server, uint32_t number, char *mes
     }
     shard->server = server;
     shard->number = number;
-    shard->send_size = server->options->socket_send_size ? 2 * server->options->socket_send_size
-                                                         : SEND_SIZE_ASSUMED;
+    renewal_begin(shard);
+    shard->send_size =
+        shard->options->socket_send_size ? 2 * shard->options->socket_send_size : SEND_SIZE_ASSUMED;
     if (open_pools(shard) != 0) {
         (void)snprintf(
             message, message_size,
@@ -194,7 +178,7 @@ struct shard *shard_open(const struct server *server, uint32_t number, char *mes
         return NULL;
     }
     warn_when_not_locked(shard);
-    set_rules(shard);
+    set_limits(shard);
     if (!open_services(shard, message, message_size)) {
         shard_close(shard);
         return NULL;
@@ -210,7 +194,7 @@ struct shard *shard_open(const struct server *server, uint32_t number, char *mes
 
 int shard_open_ring(struct shard *shard, char *message, size_t message_size)
 {
-    const struct options *options = shard->server->options;
+    const struct options *options = shard->options;
     struct ring_options ring_options = {
         .sockets_max = shard->server->budget->sockets_max,
         .buffer_count = options->limits.receive_buffer_count,
@@ -423,6 +407,7 @@ bool shard_tick(struct shard *shard)
     for (uint32_t i = 0; i < count; i++) {
         handle(shard, &shard->events[i]);
     }
+    renewal_step(shard);
     bool parcels_left = parcels_take(shard);
     deadlines_expire(shard);
     shard->work_left = handshakes_step(shard);
@@ -477,6 +462,7 @@ void shard_close(struct shard *shard)
     queue_close(&shard->reap);
     queue_close(&shard->continuing);
     queue_close(&shard->arriving);
+    renewal_end(shard);
     free(shard);
 }
 

@@ -35,14 +35,15 @@
 
 /* What all shards of a server share, all of it immutable or safe for many threads. */
 struct server {
-    const struct options *options;
+    const struct options *options; /* as at the start: for what only a new start changes */
     const struct budget *budget;
-    const struct certificate_set *certificates;
-    struct ticket_keys *tickets;         /* NULL: none */
-    const struct token_keys *token_keys; /* NULL: no token wanted */
-    struct tally *open;                  /* connections open, under one key */
-    struct tally *addresses;             /* NULL: no limit per address */
-    struct tally *users;                 /* NULL: no limit per user */
+    struct settings_desk *desk; /* what a reload can change; NULL (simulator): it is all here */
+    const struct certificate_set *certificates; /* without a desk */
+    const struct token_keys *token_keys;        /* without a desk; NULL: no token wanted */
+    struct ticket_keys *tickets;                /* NULL: none */
+    struct tally *open;                         /* connections open, under one key */
+    struct tally *addresses;                    /* NULL: no limit per address */
+    struct tally *users;                        /* NULL: no limit per user */
     struct mailbox *mailboxes[SHARDS_MAX];
     int ring_fds[SHARDS_MAX]; /* to wake them */
     struct counter stop_ms;   /* not 0: the main thread wants them to stop within it */
@@ -51,8 +52,15 @@ struct server {
     struct identity_key identity_key;
 };
 
+struct settings_desk;
+struct settings;
+
 struct shard {
     const struct server *server;
+    const struct settings *settings;     /* held; NULL without a desk */
+    const struct options *options;       /* the settings', as of this tick */
+    const struct token_keys *token_keys; /* likewise; NULL: no token wanted */
+    uint64_t renew_next_ms;              /* there was no memory for newer settings */
     uint32_t number;
     struct ring *ring;
     uint64_t now_ns; /* monotonic, as of this tick */

@@ -57,13 +57,13 @@ static enum tally_outcome count_user(struct shard *shard, struct conn *conn,
                                      const struct token_claims *claims)
 {
     const struct server *server = shard->server;
+    const uint32_t user_max = shard->options->limits.connections_per_user_max;
 
-    if (!server->users || claims->subject_size == 0) {
+    if (!server->users || user_max == 0 || claims->subject_size == 0) {
         return TALLY_COUNTED;
     }
-    enum tally_outcome outcome =
-        tally_enter(server->users, slice_from(claims->subject, claims->subject_size),
-                    server->options->limits.connections_per_user_max, &conn->user);
+    enum tally_outcome outcome = tally_enter(
+        server->users, slice_from(claims->subject, claims->subject_size), user_max, &conn->user);
     if (outcome != TALLY_COUNTED) {
         conn->user = NONE;
     }
@@ -182,13 +182,12 @@ static void decide(struct shard *shard, uint32_t number, struct upgrade *upgrade
 {
     struct token_claims claims = {0};
 
-    if (!shard->server->token_keys) {
+    if (!shard->token_keys) {
         permit(shard, number, upgrade, &claims);
         return;
     }
     double now_s = (double)ring_unix_ms(shard->ring) / 1000;
-    enum token_outcome outcome =
-        token_check(shard->server->token_keys, upgrade->token, now_s, &claims);
+    enum token_outcome outcome = token_check(shard->token_keys, upgrade->token, now_s, &claims);
     counter_add(&shard->counts.tokens[outcome], 1);
     if (outcome == TOKEN_TOO_LARGE) {
         log_refusal(shard, conn_at(shard, number), "token refused: larger than token.size_max",

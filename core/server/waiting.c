@@ -62,8 +62,7 @@ static bool fits(const struct shard *shard, const struct conn *conn, uint32_t co
     if (conn->queue_bytes > QUEUE_BYTES_SHORT && is_short_of_memory(shard)) {
         return false;
     }
-    return bytes <= shard->server->options->limits.queue_bytes_max &&
-           fits_in_shard(shard, bytes, cost);
+    return bytes <= shard->options->limits.queue_bytes_max && fits_in_shard(shard, bytes, cost);
 }
 
 /* --- the queue: a circle, whose last node leads to the first ---------------------------------- */

@@ -1,0 +1,141 @@
+#include "server/settings.h"
+
+#include "server/arguments.h"
+
+#include <stdlib.h>
+
+struct settings *settings_new(const struct options *options, struct options *own)
+{
+    struct settings *settings = calloc(1, sizeof(*settings));
+
+    if (settings) {
+        settings->options = options;
+        settings->options_own = own;
+    }
+    return settings;
+}
+
+int settings_open_certificates(struct settings *settings, char *message, size_t message_size)
+{
+    struct certificate_files files[OPTIONS_CERTIFICATES_MAX];
+    const struct options *options = settings->options;
+
+    for (uint32_t i = 0; i < options->tls.certificate_count; i++) {
+        files[i] =
+            (struct certificate_files){.certificate_path = options->tls.certificates[i].certificate,
+                                       .key_path = options->tls.certificates[i].key};
+    }
+    settings->certificates_own =
+        certificate_set_open(files, options->tls.certificate_count, message, message_size);
+    settings->certificates = settings->certificates_own;
+    return settings->certificates ? 0 : -1;
+}
+
+int settings_open_token_keys(struct settings *settings, char *message, size_t message_size)
+{
+    struct token_key_options keys[OPTIONS_KEYS_MAX];
+    struct token_options token_options;
+
+    if (!settings->options->token.required) {
+        return 0;
+    }
+    arguments_token_options(settings->options, keys, &token_options);
+    settings->token_keys_own = token_keys_open(&token_options, message, message_size);
+    settings->token_keys = settings->token_keys_own;
+    return settings->token_keys ? 0 : -1;
+}
+
+void settings_desk_open(struct settings_desk *desk)
+{
+    *desk = (struct settings_desk){.oldest = NULL};
+    pthread_mutex_init(&desk->mutex, NULL);
+}
+
+void settings_free(struct settings *settings)
+{
+    if (!settings) {
+        return;
+    }
+    token_keys_close(settings->token_keys_own);
+    certificate_set_close(settings->certificates_own);
+    if (settings->options_own) {
+        options_free(settings->options_own);
+        free(settings->options_own);
+    }
+    free(settings);
+}
+
+void settings_publish(struct settings_desk *desk, struct settings *settings)
+{
+    pthread_mutex_lock(&desk->mutex);
+    settings->number = desk->newest ? desk->newest->number + 1 : 1;
+    settings->holders = 0;
+    settings->newer = NULL;
+    if (desk->newest) {
+        desk->newest->newer = settings;
+    } else {
+        desk->oldest = settings;
+    }
+    desk->newest = settings;
+    counter_set(&desk->number, settings->number);
+    pthread_mutex_unlock(&desk->mutex);
+}
+
+/* Takes the oldest out when it may go; NULL: it may not. Freed without the lock: keys are wiped. */
+static struct settings *take_out_oldest(struct settings_desk *desk)
+{
+    struct settings *oldest = NULL;
+
+    pthread_mutex_lock(&desk->mutex);
+    if (desk->oldest != desk->newest && desk->oldest->holders == 0) {
+        oldest = desk->oldest;
+        desk->oldest = oldest->newer;
+    }
+    pthread_mutex_unlock(&desk->mutex);
+    return oldest;
+}
+
+bool settings_sweep(struct settings_desk *desk)
+{
+    struct settings *old;
+
+    while ((old = take_out_oldest(desk))) {
+        settings_free(old);
+    }
+    return desk->oldest == desk->newest; /* both are written by this thread alone */
+}
+
+void settings_desk_close(struct settings_desk *desk)
+{
+    struct settings *newer;
+
+    for (struct settings *settings = desk->oldest; settings; settings = newer) {
+        ASSERT(settings->holders == 0);
+        newer = settings->newer;
+        settings_free(settings);
+    }
+    pthread_mutex_destroy(&desk->mutex);
+}
+
+const struct settings *settings_take(struct settings_desk *desk)
+{
+    pthread_mutex_lock(&desk->mutex);
+    struct settings *settings = desk->newest;
+    ASSERT(settings != NULL);
+    settings->holders++;
+    pthread_mutex_unlock(&desk->mutex);
+    return settings;
+}
+
+void settings_let_go(struct settings_desk *desk, const struct settings *settings)
+{
+    struct settings *entry;
+
+    pthread_mutex_lock(&desk->mutex);
+    for (entry = desk->oldest; entry != settings; entry = entry->newer) {
+        ASSERT(entry != NULL);
+    }
+    ASSERT(entry->holders > 0);
+    entry->holders--;
+    pthread_mutex_unlock(&desk->mutex);
+}
