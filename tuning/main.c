@@ -1,22 +1,118 @@
 /*
  * main.c - limpet-tune: reads, explains, applies and takes back what a host must be set to.
  */
+#include "tuning/page.h"
+#include "tuning/plan_report.h"
 #include "tuning/request.h"
 
-#include <stdio.h>
+#include "server/options.h"
+
+#include <stdlib.h>
+
+#define STATUS_OK     0
+#define STATUS_FAILED 2
+#define MESSAGE_SIZE  512
+
+static int fail(const char *message)
+{
+    (void)fprintf(stderr, "limpet-tune: %s\n", message);
+    return -1;
+}
+
+/* What matters of the server's options: of the file, or its defaults. */
+static int read_options(const struct request *request, struct target_options *out)
+{
+    struct options options;
+    int result = 0;
+
+    options_init(&options);
+    if (request->options_path) {
+        result = options_read_file(&options, request->options_path, stderr);
+    }
+    *out = (struct target_options){
+        .shards = options.shards,
+        .listen_backlog = options.listen_backlog,
+        .user_timeout_ms = options.tcp_user_timeout_ms,
+        .ping_interval_ms = options.heartbeat.ping_interval_ms,
+        .connections_max = options.limits.connections_max,
+        .handshakes_max = options.limits.handshakes_max,
+        .receive_buffer_count = options.limits.receive_buffer_count,
+        .receive_buffer_size = options.limits.receive_buffer_size,
+    };
+    options_free(&options);
+    return result;
+}
+
+static int make_plan(const struct request *request, struct plan *plan)
+{
+    static struct machine machine;
+    struct target_options options;
+    struct target target;
+    char message[MESSAGE_SIZE];
+
+    if (read_options(request, &options) != 0) {
+        return fail("the options file is not right: see above");
+    }
+    if (machine_read(&machine, request->root, request->nic, request->pid, message,
+                     sizeof(message)) != 0) {
+        return fail(message);
+    }
+    machine_target(&machine, &options, request->connections, request->connect_rate, &target);
+    target.is_load_host = request->is_load_host;
+    plan_make(plan, &machine, &target);
+    return 0;
+}
+
+/* Everything went to the stream, also the last byte. */
+static int finish(FILE *out, int status)
+{
+    if (fflush(out) != 0 || ferror(out)) {
+        (void)fail("the report could not be written: is the disk full?");
+        return STATUS_FAILED;
+    }
+    return status;
+}
+
+static int print_json(json_t *json, FILE *out)
+{
+    if (!json || json_dumpf(json, out, JSON_INDENT(2)) != 0 || fputc('\n', out) == EOF) {
+        return fail("the report could not be written as JSON");
+    }
+    return 0;
+}
+
+static int run_plan(const struct request *request, const struct plan *plan)
+{
+    int status = STATUS_OK;
+
+    if (request->json) {
+        json_t *json = plan_json(plan);
+        status = print_json(json, stdout) == 0 ? STATUS_OK : STATUS_FAILED;
+        json_decref(json);
+    } else {
+        plan_print(plan, stdout);
+    }
+    return finish(stdout, status);
+}
 
 int main(int argc, char **argv)
 {
+    static struct plan plan;
     struct request request;
 
     request_read(&request, argc, argv);
+    page_setup(stdout);
     switch (request.verb) {
     case VERB_PLAN:
+        if (make_plan(&request, &plan) != 0) {
+            return STATUS_FAILED;
+        }
+        return run_plan(&request, &plan);
     case VERB_CHECK:
     case VERB_PROFILE:
     case VERB_APPLY:
     case VERB_REVERT:
         break;
     }
-    return 0;
+    return STATUS_OK;
 }

@@ -1,0 +1,189 @@
+/*
+ * Files, limits, io_uring.
+ */
+#include "tuning/settings_parts.h"
+
+#define NOFILE        1048576u   /* the kernel's own cap of a ring's table: more buys nothing */
+#define NOFILE_RISKY  16777216u  /* programs that close all descriptors get slow from here on */
+#define NR_OPEN_RISKY 134217728u /* what LimitNOFILE=infinity turns into */
+#define FILES_SPARE   65536u     /* of the rest of the host */
+#define SUBMIT_ENTRY  68u        /* bytes: entry and index */
+#define SUBMIT_MAX    512u
+#define COMPLETE_MAX  8192u
+#define COMPLETE_SIZE 16u
+
+static void want_nofile(const struct target *target, struct want *want)
+{
+    const uint64_t sockets = target_sockets_per_ring(target);
+
+    if (sockets > RING_TABLE_MAX) {
+        want_number(want, NOFILE,
+                    "%s / %u shards + spread = %s sockets a ring, but a ring takes %u at most: set "
+                    "the option shards to %llu or more",
+                    COUNT(target->connections), target->threads, COUNT(sockets), RING_TABLE_MAX,
+                    (unsigned long long)(target->connections * 13 / 10 / RING_TABLE_MAX + 1));
+        return;
+    }
+    want_number(want, NOFILE,
+                "each ring's table of sockets is held against it: %s / %u shards + spread = %s; "
+                "%u is the most that a ring can use",
+                COUNT(target->connections), target->threads, COUNT(sockets), NOFILE);
+}
+
+static bool is_risky_nofile(const struct target *target, const uint64_t *numbers)
+{
+    (void)target;
+    return numbers[0] > NOFILE_RISKY;
+}
+
+static bool is_risky_nr_open(const struct target *target, const uint64_t *numbers)
+{
+    (void)target;
+    return numbers[0] > NR_OPEN_RISKY || numbers[0] < NOFILE;
+}
+
+static void want_memlock(const struct target *target, struct want *want)
+{
+    const uint64_t ring = SUBMIT_MAX * SUBMIT_ENTRY + COMPLETE_MAX * COMPLETE_SIZE +
+                          target->options.receive_buffer_count * 16ull + PAGE_BYTES;
+
+    want_number(want, WANT_INFINITE,
+                "newer kernels charge each ring's memory to it: %u rings x %s = %s, for all of a "
+                "user's processes together",
+                target->threads, BYTES(ring), BYTES(ring * target->threads));
+}
+
+static void want_login_nofile(const struct target *target, struct want *want)
+{
+    if (target->is_load_host) {
+        want_number(want, NOFILE,
+                    "limpet-bench opens %s sockets from a shell; the sockets of its rings are held "
+                    "against it",
+                    COUNT(target->connections));
+        return;
+    }
+    want_nothing(want, "services do not go by it (see LimitNOFILE); it matters on load hosts");
+}
+
+static void want_no_core(const struct target *target, struct want *want)
+{
+    want_number(want, 0, "a core file of %s connections would hold their traffic keys",
+                COUNT(target->connections));
+}
+
+static void want_io_uring(const struct target *target, struct want *want)
+{
+    want_number(want, 0, "all I/O goes through io_uring: %u rings are opened at the start",
+                target->threads);
+}
+
+static void want_file_max(const struct target *target, struct want *want)
+{
+    const uint64_t files = target->connections * 11 / 10 + FILES_SPARE;
+
+    want_number(want, files,
+                "%s x 1.1 + %u for the rest of the host; direct descriptors count, too",
+                COUNT(target->connections), FILES_SPARE);
+}
+
+const struct setting settings_files[] = {
+    {
+        .key = "LimitNOFILE",
+        .kind = SETTING_UNIT,
+        .source = SOURCE_LIMIT,
+        .place = "Max open files",
+        .compare = ">",
+        .effect = EFFECT_RESTART,
+        .group = GROUP_FILES,
+        .flags = SETTING_SERVER | SETTING_AT_START,
+        .formula = want_nofile,
+        .is_risky = is_risky_nofile,
+        .standard = "1024, hard 524288",
+        .cost = "none: a limit, not memory",
+        .risk = "too low: the server refuses to start, EMFILE. Never infinity: with fs.nr_open of "
+                "2^30 programs that close all descriptors burn minutes",
+    },
+    {
+        .key = "LimitMEMLOCK",
+        .kind = SETTING_UNIT,
+        .source = SOURCE_LIMIT,
+        .place = "Max locked memory",
+        .compare = ">",
+        .unit = "bytes",
+        .effect = EFFECT_RESTART,
+        .group = GROUP_FILES,
+        .flags = SETTING_SERVER,
+        .formula = want_memlock,
+        .standard = "8 MiB",
+        .cost = "none: the memory is used either way",
+        .risk = "too low: ENOMEM when a ring is opened, after a kernel upgrade too",
+    },
+    {
+        .key = "LimitCORE",
+        .kind = SETTING_UNIT,
+        .source = SOURCE_LIMIT,
+        .place = "Max core file size",
+        .compare = "<",
+        .unit = "bytes",
+        .effect = EFFECT_RESTART,
+        .group = GROUP_FILES,
+        .flags = SETTING_SERVER,
+        .formula = want_no_core,
+        .standard = "0, hard infinity",
+        .cost = "no core file after a crash",
+        .risk = "a kernel.core_pattern that is a pipe does not go by it: mind who reads there",
+    },
+    {
+        .key = "nofile",
+        .kind = SETTING_LOGIN,
+        .source = SOURCE_OWN_NOFILE,
+        .compare = ">",
+        .effect = EFFECT_LOGIN,
+        .group = GROUP_FILES,
+        .flags = SETTING_BOTH,
+        .formula = want_login_nofile,
+        .standard = "1024, hard 1048576 or 524288",
+        .cost = "none: a limit, not memory",
+        .risk = "too low: limpet-bench stops early, EMFILE",
+    },
+    {
+        .key = "kernel.io_uring_disabled",
+        .kind = SETTING_SYSCTL,
+        .compare = "<",
+        .effect = EFFECT_RESTART,
+        .group = GROUP_FILES,
+        .flags = SETTING_BOTH | SETTING_AT_START | SETTING_OPTIONAL,
+        .formula = want_io_uring,
+        .standard = "0",
+        .cost = "every user may open rings; 1 with kernel.io_uring_group keeps it to a group",
+        .risk = "2: EPERM at the next start; rings that are open go on",
+    },
+    {
+        .key = "fs.file-max",
+        .kind = SETTING_SYSCTL,
+        .compare = ">",
+        .effect = EFFECT_NOW,
+        .group = GROUP_FILES,
+        .flags = SETTING_BOTH | SETTING_AT_START,
+        .formula = want_file_max,
+        .standard = "memory / 10 KB; with systemd without bound",
+        .cost = "none: a limit, not memory",
+        .risk = "too low: ENFILE at accept; field 1 of /proc/sys/fs/file-nr",
+    },
+    {
+        .key = "fs.nr_open",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_RESTART,
+        .group = GROUP_FILES,
+        .flags = SETTING_BOTH,
+        .is_risky = is_risky_nr_open,
+        .why = "sockets are direct descriptors, which never exceed 2^20 a ring, however many "
+               "connections there are",
+        .standard = "1048576",
+        .risk = "lowered, units with LimitNOFILE=1048576 fail with 205/LIMITS; raised, "
+                "LimitNOFILE=infinity becomes that number and costs minutes",
+    },
+};
+
+const size_t settings_files_count = sizeof(settings_files) / sizeof(settings_files[0]);
