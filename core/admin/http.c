@@ -51,11 +51,10 @@ static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned s
                   status == MHD_HTTP_METHOD_NOT_ALLOWED ? "GET, HEAD" : NULL);
 }
 
-static enum MHD_Result answer_metrics(struct MHD_Connection *connection,
-                                      const struct metrics *metrics)
+static enum MHD_Result answer_metrics(struct admin *admin, struct MHD_Connection *connection)
 {
     size_t size;
-    char *text = metrics_render(metrics, admin_clock_ms(), &size);
+    char *text = metrics_render(admin->options.metrics, &admin->kernel, admin_clock_ms(), &size);
 
     if (!text) {
         return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
@@ -91,7 +90,7 @@ static enum MHD_Result answer_health(const struct admin *admin, struct MHD_Conne
     return answer_text(connection, MHD_HTTP_OK, is_ready ? "ready\n" : "live\n");
 }
 
-static enum MHD_Result handle_get(const struct admin *admin, struct MHD_Connection *connection,
+static enum MHD_Result handle_get(struct admin *admin, struct MHD_Connection *connection,
                                   const char *path, bool is_get)
 {
     bool is_metrics = strcmp(path, "/metrics") == 0;
@@ -105,7 +104,7 @@ static enum MHD_Result handle_get(const struct admin *admin, struct MHD_Connecti
         return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "use GET\n");
     }
     if (is_metrics) {
-        return answer_metrics(connection, admin->options.metrics);
+        return answer_metrics(admin, connection);
     }
     return answer_health(admin, connection, is_ready);
 }
@@ -294,6 +293,8 @@ struct admin *admin_open(const struct admin_options *options, char *message, siz
         return NULL;
     }
     admin->options = *options;
+    admin->kernel.listeners = options->listeners;
+    admin->kernel.listener_count = options->listener_count;
     admin->port = ntohs(bound.sin6_port); /* in the same place for both families */
     admin->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (admin->wake_fd >= 0 && start_daemon(admin, fd)) {

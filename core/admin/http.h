@@ -39,6 +39,8 @@ struct admin_options {
     const struct sockaddr_in6 *address;
     const struct metrics *metrics;
     const struct admin_state *state;
+    const struct kernel_listener *listeners; /* whose queues are shown */
+    size_t listener_count;
     struct api_keys *keys;     /* NULL: no API */
     bool key_in_query;         /* also take the key from ?api_key= */
     size_t body_size_max;      /* of a call */

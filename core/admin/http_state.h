@@ -46,6 +46,7 @@ struct admin {
     uint16_t port;
     uint32_t kept_count;
     struct admin_health health;
+    struct kernel kernel;
     bool is_stopping;
     bool has_resumed;   /* since the last turn */
     struct call *first; /* whole calls, in the order in which they came */

@@ -153,6 +153,8 @@ static const char *type_name(enum metric_type type)
     case METRIC_COUNTER:
         return "counter";
     case METRIC_GAUGE:
+    case METRIC_GAUGE_MS:
+    case METRIC_GAUGE_US:
     case METRIC_AGE_MS:
         return "gauge";
     case METRIC_HISTOGRAM_NS:
@@ -169,11 +171,24 @@ static double age_s(uint64_t at_ms, uint64_t now_ms)
 
 static void write_value(FILE *out, const struct metric *metric, uint64_t value, uint64_t now_ms)
 {
-    if (metric->type == METRIC_AGE_MS) {
-        print(out, "%.3f\n", age_s(value, now_ms));
-    } else {
+    switch (metric->type) {
+    case METRIC_COUNTER:
+    case METRIC_GAUGE:
         print(out, "%" PRIu64 "\n", value);
+        return;
+    case METRIC_GAUGE_MS:
+        print(out, "%.3f\n", (double)value / 1e3);
+        return;
+    case METRIC_GAUGE_US:
+        print(out, "%.6f\n", (double)value / 1e6);
+        return;
+    case METRIC_AGE_MS:
+        print(out, "%.3f\n", age_s(value, now_ms));
+        return;
+    case METRIC_HISTOGRAM_NS:
+        break;
     }
+    ASSERT(!"a histogram is no value");
 }
 
 static void write_metric(FILE *out, const struct metrics *metrics, const struct metric *metric,
@@ -210,7 +225,8 @@ static void write_table(FILE *out, const struct metrics *metrics, uint64_t now_m
     }
 }
 
-char *metrics_render(const struct metrics *metrics, uint64_t now_ms, size_t *size)
+char *metrics_render(const struct metrics *metrics, struct kernel *kernel, uint64_t now_ms,
+                     size_t *size)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, size);
@@ -221,6 +237,8 @@ char *metrics_render(const struct metrics *metrics, uint64_t now_ms, size_t *siz
     for (const struct metrics *each = metrics; each; each = each->next) {
         write_table(out, each, now_ms);
     }
+    kernel_read(kernel, now_ms);
+    kernel_write(kernel, out);
     process_write(out);
     bool failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed) {

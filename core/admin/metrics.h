@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "admin/kernel.h"
 #include "base/bytes.h"
 #include "base/counter.h"
 
@@ -23,6 +24,8 @@ enum metric_type {
     METRIC_COUNTER,
     METRIC_GAUGE,
     METRIC_HISTOGRAM_NS, /* a struct histogram of nanoseconds; shown in seconds */
+    METRIC_GAUGE_MS,     /* milliseconds; shown in seconds */
+    METRIC_GAUGE_US,     /* microseconds; shown in seconds */
     METRIC_AGE_MS, /* a time of the monotonic clock; shown in seconds, as a gauge of its age */
 };
 
@@ -48,8 +51,9 @@ struct metrics {
 };
 
 /* The text, to free(); NULL when there is no memory. Also adds the process's own (RSS, CPU seconds,
- * open descriptors, start time). now_ms: the monotonic clock. */
-MUST_CHECK char *metrics_render(const struct metrics *metrics, uint64_t now_ms, size_t *size);
+ * open descriptors, start time), and the kernel's. now_ms: the monotonic clock. */
+MUST_CHECK char *metrics_render(const struct metrics *metrics, struct kernel *kernel,
+                                uint64_t now_ms, size_t *size);
 
 /* Escapes a label value: exactly backslash, quote and newline, invalid UTF-8 replaced. Returns
  * bytes written without terminator, at most out_size - 1. */

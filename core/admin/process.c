@@ -71,36 +71,6 @@ static double start_time(void)
            (double)start_ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
-/*
- * A counter of /proc/net/netstat: pairs of lines, names and values, that begin with the same word.
- */
-static uint64_t netstat_read(const char *name)
-{
-    char names[4096];
-    char values[4096];
-    uint64_t found = 0;
-    FILE *file = fopen("/proc/self/net/netstat", "re");
-
-    if (!file) {
-        return 0;
-    }
-    while (fgets(names, sizeof(names), file) && fgets(values, sizeof(values), file)) {
-        char *rest_of_names = NULL;
-        char *rest_of_values = NULL;
-        const char *word = strtok_r(names, " \n", &rest_of_names);
-        const char *value = strtok_r(values, " \n", &rest_of_values);
-        while (word && value) {
-            if (strcmp(word, name) == 0) {
-                found = strtoull(value, NULL, 10);
-            }
-            word = strtok_r(NULL, " \n", &rest_of_names);
-            value = strtok_r(NULL, " \n", &rest_of_values);
-        }
-    }
-    (void)fclose(file);
-    return found;
-}
-
 static void write_sample(FILE *out, const char *name, const char *type, const char *help,
                          double value)
 {
@@ -115,13 +85,6 @@ void process_write(FILE *out)
 
     ASSERT(getrusage(RUSAGE_SELF, &usage) == 0);
     ASSERT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    write_sample(
-        out, "limpet_listen_overflows_total", "counter",
-        "Connections that found an accept queue full, of all listeners of this network namespace.",
-        (double)netstat_read("ListenOverflows"));
-    write_sample(out, "limpet_listen_drops_total", "counter",
-                 "Connections dropped by listeners for any reason, of this network namespace.",
-                 (double)netstat_read("ListenDrops"));
     write_sample(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
                  (double)resident_bytes());
     write_sample(out, "process_cpu_seconds_total", "counter",

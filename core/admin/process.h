@@ -1,6 +1,5 @@
 /*
- * process.h - the process's own metrics, under the names that Prometheus clients use, and what the
- * kernel counts for the accept queues of this network namespace.
+ * process.h - the process's own metrics, under the names that Prometheus clients use.
  */
 #pragma once
 

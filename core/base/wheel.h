@@ -49,6 +49,15 @@ MUST_CHECK uint64_t wheel_next_ms(const struct wheel *wheel, uint64_t now_ms);
  * crowded slot comes down a level NONE may come too early, and wheel_next_ms is 0 then. */
 MUST_CHECK uint32_t wheel_expire(struct wheel *wheel, uint64_t now_ms);
 
+/* How late the number was that wheel_expire reported last, at this now_ms: the tick stands at its
+ * deadline. */
+MUST_CHECK static inline uint64_t wheel_lag_ms(const struct wheel *wheel, uint64_t now_ms)
+{
+    const uint64_t deadline_ms = wheel->tick * WHEEL_TICK_MS;
+
+    return now_ms > deadline_ms ? now_ms - deadline_ms : 0;
+}
+
 /* Gives back the memory of the chunk of POOL_CHUNK_ITEMS entries that starts at first_number; none
  * is set. */
 void wheel_trim(struct wheel *wheel, uint32_t first_number);

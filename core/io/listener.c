@@ -138,6 +138,19 @@ uint16_t listener_port(int fd)
     return ntohs(address.sin6_port); /* in the same place for both families */
 }
 
+bool listener_read_queue(int fd, struct listener_queue *queue)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof(info);
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || info.tcpi_state != TCP_LISTEN) {
+        return false;
+    }
+    /* What these two stand for in a listener. */
+    *queue = (struct listener_queue){.count = info.tcpi_unacked, .size = info.tcpi_sacked};
+    return true;
+}
+
 /* The kernel cuts a longer backlog without a word, and then drops clients in a storm. */
 void listener_warn_of_backlog(uint32_t backlog)
 {

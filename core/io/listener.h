@@ -27,5 +27,13 @@ MUST_CHECK int listener_probe(const struct listener_options *options, char *mess
 /* The port that the kernel chose (address with port 0). */
 MUST_CHECK uint16_t listener_port(int fd);
 
+struct listener_queue {
+    uint32_t count; /* connections that wait to be accepted */
+    uint32_t size;  /* how many may */
+};
+
+/* False when it does not listen on TCP (any more). Any thread: nothing is asked of its owner. */
+MUST_CHECK bool listener_read_queue(int fd, struct listener_queue *queue);
+
 /* Logs a warning when net.core.somaxconn is below the backlog. */
 void listener_warn_of_backlog(uint32_t backlog);

@@ -316,6 +316,8 @@ static bool open_port(struct api *api, char *message, size_t message_size)
         .address = &address,
         .metrics = sources->keys ? &api->metrics : sources->metrics,
         .state = sources->state,
+        .listeners = sources->listeners,
+        .listener_count = sources->listener_count,
         .keys = sources->keys,
         .key_in_query = sources->options->admin.api_key_in_query,
         .body_size_max = sources->options->admin.body_size_max,

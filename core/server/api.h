@@ -24,6 +24,8 @@ struct api_sources {
     struct api_keys *keys;         /* NULL: metrics and health alone */
     const struct metrics *metrics; /* of the shards, and whatever hangs on them */
     const struct admin_state *state;
+    const struct kernel_listener *listeners;
+    size_t listener_count;
     uint64_t capacity; /* connections that the host can hold */
 };
 

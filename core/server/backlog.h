@@ -13,6 +13,7 @@ struct relay_origin {
     uint16_t shard;
     uint32_t number;
     uint32_t generation;
+    uint64_t start_ns; /* when the broker was asked */
 };
 
 /* What waits, or is to wait. */

@@ -186,8 +186,11 @@ const struct metric counts_metrics[] = {
     GAUGE("channels", "Channels with a subscriber.", channels),
     GAUGE("subscriptions", "Subscriptions.", subscriptions),
     GAUGE("timers", "Deadlines set.", timers),
-    TIMES("tick_seconds", "Time of one turn of the shard's loop, without waiting.", tick_time, 1000),
-    TIMES("handshake_seconds", "Time from accept to the end of the TLS handshake.", handshake_time, 1000000),
+    TIMES("tick_seconds", "Time of one turn of the shard's loop, without waiting.", tick_time, COUNTS_US_NS),
+    TIMES("timer_lag_seconds", "Time from a deadline (ping, time-out) to its work, for each; timers are kept in steps of 10 ms.", timer_lag, COUNTS_MS_NS),
+    TIMES("handshake_seconds", "Time from accept to the end of the TLS handshake.", handshake_time, COUNTS_MS_NS),
+    TIMES("upgrade_seconds", "Time from the end of the TLS handshake to the answer to the request.", upgrade_time, COUNTS_MS_NS),
+    TIMES("fanout_seconds", "Time from a publication's arrival at the shard until it was queued for its last subscriber; of those that went together, the oldest's.", fanout_time, COUNTS_US_NS),
 };
 /* clang-format on */
 

@@ -70,6 +70,10 @@ enum counted_pool {
     COUNTED_POOLS
 };
 
+/* The first bounds of histograms. */
+#define COUNTS_US_NS 1000u
+#define COUNTS_MS_NS 1000000u
+
 struct counts {
     struct counter connections_open; /* gauge: after the upgrade */
     struct counter connections_held; /* gauge: every accepted socket */
@@ -120,7 +124,10 @@ struct counts {
     struct counter subscriptions;            /* gauge */
     struct counter timers;                   /* gauge */
     struct histogram tick_time;              /* ns, base 1 us */
+    struct histogram timer_lag;              /* ns, base 1 ms: from a deadline to its work */
     struct histogram handshake_time;         /* ns, base 1 ms: accept to Finished */
+    struct histogram upgrade_time;           /* ns, base 1 ms: Finished to the answer */
+    struct histogram fanout_time;            /* ns, base 1 us: a publication's arrival to its end */
 };
 
 extern const struct metric counts_metrics[];

@@ -61,6 +61,7 @@ void deadlines_handshake_started(struct shard *shard, uint32_t number)
 
 void deadlines_handshake_done(struct shard *shard, uint32_t number)
 {
+    opening_of(shard, conn_at(shard, number))->upgrade_ms = shard->now_ms;
     arm(shard, number, DEADLINE_UPGRADE, shard->now_ms + shard->options->deadlines.upgrade_ms);
 }
 
@@ -226,6 +227,8 @@ void deadlines_expire(struct shard *shard)
         if (number == NONE) {
             return;
         }
+        histogram_add(&shard->counts.timer_lag, wheel_lag_ms(&shard->wheel, shard->now_ms) * COUNTS_MS_NS,
+                      COUNTS_MS_NS);
         expire(shard, number);
     }
 }

@@ -28,6 +28,8 @@
 struct topic {
     uint64_t hash;
     uint64_t resume_ms;      /* when the next run may start */
+    uint64_t waiting_ns;     /* since when publications wait; after a run: since its start */
+    uint64_t run_ns;         /* the same of the run's */
     uint32_t next_in_bucket; /* number + 1, 0 at the end */
     uint32_t next_turn;      /* in a circle */
     uint32_t first;          /* message that waits, or NONE */
@@ -189,6 +191,7 @@ static void wait_for_turn(struct shard *shard, struct topic *topic, uint32_t num
 
     if (topic->last == NONE) {
         topic->first = number;
+        topic->waiting_ns = shard->now_ns;
     } else {
         message_at(&shard->arena, topic->last)->next = number;
     }
@@ -343,6 +346,8 @@ static bool start_run(struct shard *shard, struct topic *topic)
         return false;
     }
     topic->message = take_together(shard, topic);
+    topic->run_ns = topic->waiting_ns;
+    topic->waiting_ns = shard->now_ns; /* of those that had no room: no more is known of them */
     return true;
 }
 
@@ -369,6 +374,8 @@ static void pace(const struct shard *shard, struct topic *topic)
 static void end_run(struct shard *shard, struct topic *topic)
 {
     pace(shard, topic);
+    histogram_add(&shard->counts.fanout_time, ring_clock_ns(shard->ring) - topic->run_ns,
+                  COUNTS_US_NS);
     message_release(&shard->arena, topic->message);
     topic->message = NONE;
     if (topic->deflated != NONE) {

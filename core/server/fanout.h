@@ -14,7 +14,7 @@
 #include "base/pool.h"
 #include "ws/frame.h"
 
-#define FANOUT_TOPIC_SIZE 320 /* bytes: the name takes most of it */
+#define FANOUT_TOPIC_SIZE 336 /* bytes: the name takes most of it */
 
 struct shard;
 

@@ -13,6 +13,7 @@ struct opening {
     uint32_t input; /* arena block: bytes of the ClientHello and flights, later of the request */
     uint32_t input_size;
     uint64_t accepted_ms;
+    uint64_t upgrade_ms; /* when the handshake was done, and the request was awaited */
 };
 
 /* Gives the connection a fresh one; NULL when the pool is empty. */

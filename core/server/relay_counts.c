@@ -9,6 +9,10 @@
     {                                                                                              \
         "limpet_broker_" name, help, METRIC_GAUGE, NULL, NULL, AT(field), 0, NULL, NULL            \
     }
+#define TIME(name, help, type, field, base)                                                        \
+    {                                                                                              \
+        "limpet_broker_" name, help, type, NULL, NULL, AT(field), base, NULL, NULL                 \
+    }
 #define SETTLED(outcome, value)                                                                    \
     {                                                                                              \
         "limpet_broker_publications_total",                                                        \
@@ -26,8 +30,8 @@
 /* clang-format off */
 const struct metric relay_metrics[] = {
     GAUGE("up", "1: the broker takes requests.", up),
-    GAUGE("round_trip_microseconds", "From publishing the last canary to receiving it.", round_trip_us),
-    GAUGE("canary_age_milliseconds", "Since the last canary came back.", canary_age_ms),
+    TIME("round_trip_seconds", "From publishing the last canary to receiving it.", METRIC_GAUGE_US, round_trip_us, 0),
+    TIME("canary_age_seconds", "Since the last canary came back.", METRIC_GAUGE_MS, canary_age_ms, 0),
     COUNTER("reconnects_total", "Connections to the broker that were made again.", reconnects),
     COUNTER("caught_up_total", "Publications delivered from history after a gap.", caught_up),
     COUNTER("gaps_total", "Times that publications of a channel were lost for good.", gaps),
@@ -49,6 +53,7 @@ const struct metric relay_metrics[] = {
     UNDELIVERABLE(TOO_LARGE, "too_large"),
     UNDELIVERABLE(NOT_UTF8, "not_utf8"),
     COUNTER("stalls_total", "Waits for a shard whose mailbox was full.", stalls),
+    TIME("request_seconds", "Time from a request to the broker to its answer.", METRIC_HISTOGRAM_NS, request_time, RELAY_US_NS),
 };
 /* clang-format on */
 

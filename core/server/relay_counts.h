@@ -12,6 +12,8 @@ enum relay_undeliverable {
     UNDELIVERABLES
 };
 
+#define RELAY_US_NS 1000u /* the first bound of its histogram */
+
 struct relay_counts {
     struct counter up;            /* gauge: the broker takes requests */
     struct counter round_trip_us; /* gauge: of the last canary */
@@ -30,6 +32,7 @@ struct relay_counts {
     struct counter delivered;                /* publications that came from the broker */
     struct counter undeliverable[UNDELIVERABLES];
     struct counter stalls; /* turns that waited for a shard's mailbox */
+    struct histogram request_time; /* ns, base 1 us: a request to the broker, to its answer */
 };
 
 extern const struct metric relay_metrics[];

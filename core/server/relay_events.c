@@ -216,6 +216,8 @@ static void handle(struct relay *relay, const struct broker_event *event)
     ASSERT(pool_is_taken(&relay->pending, ticket));
     const struct relay_origin origin = *(struct relay_origin *)pool_at(&relay->pending, ticket);
     pool_give(&relay->pending, ticket);
+    histogram_add(&relay->counts.request_time, ring_clock_ns(relay->ring) - origin.start_ns,
+                  RELAY_US_NS);
     relay_settle(relay, &origin, event);
 }
 

@@ -190,6 +190,15 @@ enum broker_outcome relay_ask(struct relay *relay, const struct relay_request *r
 
 /* --- on the relay's thread -------------------------------------------------------------------- */
 
+/* Whoever asked waits for the ticket's answer from now on. */
+static void await(struct relay *relay, uint32_t ticket, const struct relay_origin *origin)
+{
+    struct relay_origin *pending = pool_at(&relay->pending, ticket);
+
+    *pending = *origin;
+    pending->start_ns = ring_clock_ns(relay->ring);
+}
+
 /* Starts what waits for an answer; anything else than BROKER_DONE: it did not start. */
 static enum broker_outcome start(struct relay *relay, const struct backlog_item *item)
 {
@@ -201,7 +210,7 @@ static enum broker_outcome start(struct relay *relay, const struct backlog_item 
                                       ? kind->forward(relay->broker, ticket, &item->publication)
                                       : kind->publish(relay->broker, ticket, &item->publication);
     if (outcome == BROKER_DONE) {
-        *(struct relay_origin *)pool_at(&relay->pending, ticket) = item->origin;
+        await(relay, ticket, &item->origin);
     } else {
         pool_give(&relay->pending, ticket);
     }
@@ -387,7 +396,7 @@ static void ask(struct relay *relay, struct relay_ask *asked)
     }
     const uint32_t ticket = pool_take(&relay->pending);
     ASSERT(ticket != NONE);
-    *(struct relay_origin *)pool_at(&relay->pending, ticket) = origin;
+    await(relay, ticket, &origin);
     const enum broker_outcome outcome = start_question(relay, ticket, &asked->request);
     if (outcome != BROKER_DONE) {
         pool_give(&relay->pending, ticket);

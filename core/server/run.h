@@ -18,6 +18,7 @@ struct run {
     struct api *api;         /* the admin port; NULL: none */
     struct control *control; /* the control socket; NULL: none */
     struct admin_state admin_state;
+    struct kernel_listener listeners[SHARDS_MAX * OPTIONS_LISTEN_MAX];
     struct metrics metrics;
     struct metrics relay_metrics;
     const void *relay_block;

@@ -61,6 +61,20 @@ int runners_listen(struct runners *runners, const struct options *options)
     return 0;
 }
 
+size_t runners_list_listeners(const struct runners *runners, struct kernel_listener *listeners)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < runners->server->shard_count; i++) {
+        const struct runner *runner = &runners->list[i];
+        for (uint32_t k = 0; k < runner->listener_count; k++) {
+            listeners[count++] =
+                (struct kernel_listener){.fd = runner->listener_fds[k], .shard = i, .number = k};
+        }
+    }
+    return count;
+}
+
 static void say_started(struct runners *runners, const char *message)
 {
     pthread_mutex_lock(&runners->mutex);

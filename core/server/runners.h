@@ -49,6 +49,10 @@ void runners_init(struct runners *runners, struct server *server);
 /* A listening socket for each shard and address of the options. 0, or -1 when it has said why. */
 MUST_CHECK int runners_listen(struct runners *runners, const struct options *options);
 
+/* Writes them all into listeners, for whoever wants to see their queues; returns their number. */
+MUST_CHECK size_t runners_list_listeners(const struct runners *runners,
+                                         struct kernel_listener *listeners);
+
 /* Starts the threads and waits until each has its memory and its ring. 0, or -1 as above. */
 MUST_CHECK int runners_start(struct runners *runners);
 

@@ -81,6 +81,8 @@ static int open_admin(struct run *run, const struct options *options)
         .keys = run->service.api_keys,
         .metrics = &run->metrics,
         .state = &run->admin_state,
+        .listeners = run->listeners,
+        .listener_count = runners_list_listeners(&run->runners, run->listeners),
         .capacity = run->service.budget.connections_max,
     };
     run->api = api_open(&sources, message, sizeof(message));

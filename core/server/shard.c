@@ -17,7 +17,6 @@
 
 #define TRIM_INTERVAL_MS   1000
 #define STOPS_PER_TICK_MAX 1024
-#define TICK_TIME_BASE_NS  1000
 #define RETRY_MS           10    /* when the arena was full */
 #define SEND_SIZE_ASSUMED  16384 /* bytes: the kernel's, before it grows */
 
@@ -426,7 +425,7 @@ bool shard_tick(struct shard *shard)
     measure(shard);
     trim(shard);
     histogram_add(&shard->counts.tick_time, ring_clock_ns(shard->ring) - start_ns,
-                  TICK_TIME_BASE_NS);
+                  COUNTS_US_NS);
     if (shard->stopping && has_stopped(shard)) {
         counter_set(&shard->counts.ticked_ms, ALIVE_ENDED);
         relay_shard_ended(shard);

@@ -222,13 +222,25 @@ static void log_bad_request(struct shard *shard, const struct conn *conn,
         log_number("suppressed", (int64_t)suppressed));
 }
 
+/* It is answered in this tick. */
+static void count_time(struct shard *shard, const struct conn *conn)
+{
+    const uint64_t taken_ms = shard->now_ms - opening_of(shard, conn)->upgrade_ms;
+
+    histogram_add(&shard->counts.upgrade_time, taken_ms * COUNTS_MS_NS, COUNTS_MS_NS);
+}
+
 /* Reads the request from its first byte; all of it is in bytes. True when it was decided. */
 static bool read_request(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size)
 {
     struct conn *conn = conn_at(shard, number);
     struct upgrade upgrade = {0};
+    const enum upgrade_status status = upgrade_read(&shard->rules, bytes, size, &upgrade);
 
-    switch (upgrade_read(&shard->rules, bytes, size, &upgrade)) {
+    if (status != UPGRADE_MORE) {
+        count_time(shard, conn);
+    }
+    switch (status) {
     case UPGRADE_MORE:
         return false;
     case UPGRADE_WHOLE:

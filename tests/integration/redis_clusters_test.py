@@ -117,7 +117,7 @@ class Cluster(Case):
         self.assertEqual(len({self.node_of(name).port for name in names}), NODES)
         client.send(TEXT, "from a client")
         self.assertEqual(client.receive_data(), (TEXT, b"from a client"))
-        wait_until(lambda: server.metric("limpet_broker_canary_age_milliseconds") < 1500, "canaries on all nodes")
+        wait_until(lambda: server.metric("limpet_broker_canary_age_seconds") < 1.5, "canaries on all nodes")
         client.close()
         for node in self.nodes:
             wait_until(lambda node=node: not self.sharded(node), lambda: self.sharded(self.nodes[0]))

@@ -16,6 +16,8 @@
 
 #define NOW_MS 5000
 
+static struct kernel kernel;
+
 /* --- histogram -------------------------------------------------------------------------------- */
 
 static uint32_t bucket_of(uint64_t value, uint64_t base)
@@ -139,7 +141,7 @@ static char *render(const void *const *blocks, size_t block_count)
                                     .blocks = blocks,
                                     .block_count = block_count};
     size_t size = 0;
-    char *text = metrics_render(&metrics, NOW_MS, &size);
+    char *text = metrics_render(&metrics, &kernel, NOW_MS, &size);
 
     assert_non_null(text);
     assert_int_equal(size, strlen(text));
@@ -212,7 +214,7 @@ static void test_a_shared_block_has_no_shard(void **state)
     (void)state;
     counter_set(&block.good, 3);
     counter_set(&block.open, 1);
-    char *text = metrics_render(&metrics, NOW_MS, &size);
+    char *text = metrics_render(&metrics, &kernel, NOW_MS, &size);
     assert_non_null(text);
     assert_memory_equal(text, expected, strlen(expected));
     assert_non_null(strstr(text, "\nt_answer_seconds_bucket{le=\"+Inf\"} 0\n"));
@@ -262,7 +264,7 @@ static void test_an_age_is_that_of_now(void **state)
     counter_set(&times[1], 0); /* not yet */
     counter_set(&times[2], NOW_MS + 1);
     counter_set(&times[3], UINT64_MAX); /* never again */
-    char *text = metrics_render(&metrics, NOW_MS, &size);
+    char *text = metrics_render(&metrics, &kernel, NOW_MS, &size);
     assert_non_null(text);
     assert_memory_equal(text, expected, strlen(expected));
     free(text);

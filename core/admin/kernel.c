@@ -1,0 +1,212 @@
+#include "admin/kernel.h"
+
+#include "admin/procfs.h"
+#include "base/text.h"
+#include "io/listener.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+#define FRESH_MS 1000
+
+/*
+ * Kernel objects of an idle accepted socket, measured by the growth of the slabs (socket, inode,
+ * file, directory entry, poll). /proc/slabinfo is for root alone, so it cannot be read as it runs.
+ */
+#define SOCKET_OBJECT_BYTES 4200
+
+/* Where a value is found: in a netstat group, on a line of sockstat, or at a place of a sysctl. */
+struct source {
+    enum kernel_value value;
+    const char *path;
+    const char *group;
+    const char *name;
+    uint32_t place;
+};
+
+#define NETSTAT   "/proc/self/net/netstat"
+#define SOCKSTAT  "/proc/self/net/sockstat"
+#define TCP_MEM   "/proc/sys/net/ipv4/tcp_mem"
+#define CONNTRACK "/proc/sys/net/netfilter/nf_conntrack_"
+
+/* Those of one file stand together: it is read once. */
+static const struct source sources[] = {
+    {KERNEL_LISTEN_OVERFLOWS, NETSTAT, "TcpExt:", "ListenOverflows", 0},
+    {KERNEL_LISTEN_DROPS, NETSTAT, "TcpExt:", "ListenDrops", 0},
+    {KERNEL_SYN_COOKIES, NETSTAT, "TcpExt:", "TCPReqQFullDoCookies", 0},
+    {KERNEL_SYN_DROPS, NETSTAT, "TcpExt:", "TCPReqQFullDrop", 0},
+    {KERNEL_MEMORY_PRESSURES, NETSTAT, "TcpExt:", "TCPMemoryPressures", 0},
+    {KERNEL_ABORTS_ON_MEMORY, NETSTAT, "TcpExt:", "TCPAbortOnMemory", 0},
+    {KERNEL_ABORTS_ON_TIMEOUT, NETSTAT, "TcpExt:", "TCPAbortOnTimeout", 0},
+    {KERNEL_TIME_WAIT_OVERFLOWS, NETSTAT, "TcpExt:", "TCPTimeWaitOverflow", 0},
+    {KERNEL_BACKLOG_DROPS, NETSTAT, "TcpExt:", "TCPBacklogDrop", 0},
+    {KERNEL_TCP_SOCKETS, SOCKSTAT, "TCP:", "alloc", 0},
+    {KERNEL_TIME_WAIT, SOCKSTAT, "TCP:", "tw", 0},
+    {KERNEL_ORPHANS, SOCKSTAT, "TCP:", "orphan", 0},
+    {KERNEL_TCP_PAGES, SOCKSTAT, "TCP:", "mem", 0},
+    {KERNEL_TCP_PAGES_MIN, TCP_MEM, NULL, NULL, 0},
+    {KERNEL_TCP_PAGES_PRESSURE, TCP_MEM, NULL, NULL, 1},
+    {KERNEL_TCP_PAGES_MAX, TCP_MEM, NULL, NULL, 2},
+    {KERNEL_ORPHANS_MAX, "/proc/sys/net/ipv4/tcp_max_orphans", NULL, NULL, 0},
+    {KERNEL_FILES, "/proc/sys/fs/file-nr", NULL, NULL, 0},
+    {KERNEL_FILES_MAX, "/proc/sys/fs/file-nr", NULL, NULL, 2},
+    {KERNEL_TRACKED, CONNTRACK "count", NULL, NULL, 0},
+    {KERNEL_TRACKED_MAX, CONNTRACK "max", NULL, NULL, 0},
+};
+#define SOURCES (sizeof(sources) / sizeof(sources[0]))
+
+struct row {
+    enum kernel_value value;
+    const char *name;
+    const char *type;
+    const char *label; /* `name="value"`, or NULL */
+    bool in_pages;
+    const char *help;
+};
+
+#define EVENT(value, label)                                                                        \
+    {                                                                                              \
+        KERNEL_##value, "limpet_tcp_events_total", "counter", "event=\"" label "\"", false,        \
+            "What TCP of this network namespace did for want of something, by event."              \
+    }
+#define TCP_LIMIT(value, label)                                                                    \
+    {                                                                                              \
+        KERNEL_TCP_PAGES_##value, "limpet_tcp_memory_limit_bytes", "gauge", "limit=\"" label "\"", \
+            true,                                                                                  \
+            "net.ipv4.tcp_mem of the host: above pressure windows shrink, above max sends and "    \
+            "connections fail."                                                                    \
+    }
+
+/* clang-format off */
+static const struct row rows[] = {
+    {KERNEL_LISTEN_OVERFLOWS, "limpet_listen_overflows_total", "counter", NULL, false,
+     "Connections that found an accept queue full, of all listeners of this network namespace."},
+    {KERNEL_LISTEN_DROPS, "limpet_listen_drops_total", "counter", NULL, false,
+     "Connections dropped by listeners for any reason, of this network namespace."},
+    EVENT(SYN_COOKIES, "syn_cookies_sent"),
+    EVENT(SYN_DROPS, "syn_dropped"),
+    EVENT(MEMORY_PRESSURES, "memory_pressure"),
+    EVENT(ABORTS_ON_MEMORY, "abort_on_memory"),
+    EVENT(ABORTS_ON_TIMEOUT, "abort_on_timeout"),
+    EVENT(TIME_WAIT_OVERFLOWS, "time_wait_overflow"),
+    EVENT(BACKLOG_DROPS, "backlog_drop"),
+    {KERNEL_TCP_SOCKETS, "limpet_tcp_sockets", "gauge", NULL, false,
+     "TCP sockets that the host has memory for, of all its programs."},
+    {KERNEL_TIME_WAIT, "limpet_tcp_time_wait", "gauge", NULL, false,
+     "Connections in TIME_WAIT, of this network namespace."},
+    {KERNEL_ORPHANS, "limpet_tcp_orphans", "gauge", NULL, false,
+     "TCP sockets that no program holds any more, of the host: closed, with data that is not acknowledged."},
+    {KERNEL_ORPHANS_MAX, "limpet_tcp_orphans_limit", "gauge", NULL, false,
+     "net.ipv4.tcp_max_orphans: what is closed above it is reset."},
+    {KERNEL_TCP_PAGES, "limpet_tcp_memory_bytes", "gauge", NULL, true,
+     "Memory of data in the host's TCP buffers; idle connections have none."},
+    TCP_LIMIT(MIN, "min"),
+    TCP_LIMIT(PRESSURE, "pressure"),
+    TCP_LIMIT(MAX, "max"),
+    {KERNEL_SOCKET_BYTES, "limpet_kernel_bytes_per_socket", "gauge", NULL, false,
+     "An estimate: 4,200 bytes of kernel objects of an idle connection, as measured, and its share of limpet_tcp_memory_bytes."},
+    {KERNEL_FILES, "limpet_host_files", "gauge", NULL, false,
+     "Open files of the host; direct descriptors of connections are among them."},
+    {KERNEL_FILES_MAX, "limpet_host_files_limit", "gauge", NULL, false, "fs.file-max."},
+    {KERNEL_TRACKED, "limpet_conntrack_entries", "gauge", NULL, false,
+     "Tracked connections (nf_conntrack) of this network namespace; absent without the module."},
+    {KERNEL_TRACKED_MAX, "limpet_conntrack_limit", "gauge", NULL, false,
+     "nf_conntrack_max: packets of new connections above it are dropped."},
+};
+/* clang-format on */
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static bool find(const struct source *source, struct slice text, uint64_t *value)
+{
+    if (!source->group) {
+        return procfs_number(text, source->place, value);
+    }
+    return source->path == sources[0].path ? procfs_column(text, source->group, source->name, value)
+                                           : procfs_field(text, source->group, source->name, value);
+}
+
+static uint64_t page_size(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void estimate_socket(struct kernel *kernel)
+{
+    const uint64_t sockets = kernel->values[KERNEL_TCP_SOCKETS];
+
+    kernel->has[KERNEL_SOCKET_BYTES] =
+        kernel->has[KERNEL_TCP_SOCKETS] && kernel->has[KERNEL_TCP_PAGES] && sockets > 0;
+    if (kernel->has[KERNEL_SOCKET_BYTES]) {
+        kernel->values[KERNEL_SOCKET_BYTES] =
+            SOCKET_OBJECT_BYTES + kernel->values[KERNEL_TCP_PAGES] * page_size() / sockets;
+    }
+}
+
+void kernel_read(struct kernel *kernel, uint64_t now_ms)
+{
+    char bytes[PROCFS_SIZE_MAX];
+    struct slice text = {0};
+    const char *path = NULL;
+
+    if (kernel->read_ms != 0 && now_ms < kernel->read_ms + FRESH_MS) {
+        return;
+    }
+    kernel->read_ms = now_ms;
+    for (size_t i = 0; i < SOURCES; i++) {
+        const struct source *source = &sources[i];
+        if (!path || strcmp(path, source->path) != 0) {
+            path = source->path;
+            text = procfs_read(path, bytes);
+        }
+        kernel->has[source->value] = find(source, text, &kernel->values[source->value]);
+    }
+    estimate_socket(kernel);
+}
+
+static void write_header(FILE *out, const char *name, const char *type, const char *help)
+{
+    text_print(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* Not read in turn with the rest: what is in a queue now is what matters. */
+static void write_queues(const struct kernel *kernel, FILE *out, bool is_size)
+{
+    const char *name = is_size ? "limpet_accept_queue_size" : "limpet_accept_queue";
+
+    write_header(out, name, "gauge",
+                 is_size
+                     ? "Connections that the accept queue holds: listen_backlog, cut to "
+                       "net.core.somaxconn."
+                     : "Connections in the accept queue: made, and not taken by the shard yet.");
+    for (size_t i = 0; i < kernel->listener_count; i++) {
+        const struct kernel_listener *listener = &kernel->listeners[i];
+        struct listener_queue queue;
+        if (listener_read_queue(listener->fd, &queue)) {
+            text_print(out, "%s{shard=\"%u\",listener=\"%u\"} %u\n", name, listener->shard,
+                       listener->number, is_size ? queue.size : queue.count);
+        }
+    }
+}
+
+void kernel_write(const struct kernel *kernel, FILE *out)
+{
+    const char *name = "";
+
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct row *row = &rows[i];
+        if (!kernel->has[row->value]) {
+            continue;
+        }
+        if (strcmp(name, row->name) != 0) {
+            name = row->name;
+            write_header(out, name, row->type, row->help);
+        }
+        text_print(out, "%s%s%s%s %" PRIu64 "\n", name, row->label ? "{" : "",
+                   row->label ? row->label : "", row->label ? "}" : "",
+                   kernel->values[row->value] * (row->in_pages ? page_size() : 1));
+    }
+    if (kernel->listener_count > 0) {
+        write_queues(kernel, out, false);
+        write_queues(kernel, out, true);
+    }
+}
