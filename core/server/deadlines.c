@@ -227,8 +227,8 @@ void deadlines_expire(struct shard *shard)
         if (number == NONE) {
             return;
         }
-        histogram_add(&shard->counts.timer_lag, wheel_lag_ms(&shard->wheel, shard->now_ms) * COUNTS_MS_NS,
-                      COUNTS_MS_NS);
+        histogram_add(&shard->counts.timer_lag,
+                      wheel_lag_ms(&shard->wheel, shard->now_ms) * COUNTS_MS_NS, COUNTS_MS_NS);
         expire(shard, number);
     }
 }

@@ -142,8 +142,8 @@ static void done(struct shard *shard, uint32_t number, const struct handshake_re
     counter_add(&shard->counts.handshakes[result->resumed ? HANDSHAKE_OUTCOME_RESUMED
                                                           : HANDSHAKE_OUTCOME_FULL],
                 1);
-    histogram_add(&shard->counts.handshake_time, (shard->now_ms - opening->accepted_ms) * COUNTS_MS_NS,
-                  COUNTS_MS_NS);
+    histogram_add(&shard->counts.handshake_time,
+                  (shard->now_ms - opening->accepted_ms) * COUNTS_MS_NS, COUNTS_MS_NS);
     handshake_keys(shard->tls_server, opening->handshake, &keys);
     handshake_end(shard->tls_server, opening->handshake);
     opening->handshake = NONE;

@@ -31,7 +31,7 @@ struct relay_counts {
     struct counter settled[BROKER_OUTCOMES]; /* publications, by what became of them */
     struct counter delivered;                /* publications that came from the broker */
     struct counter undeliverable[UNDELIVERABLES];
-    struct counter stalls; /* turns that waited for a shard's mailbox */
+    struct counter stalls;         /* turns that waited for a shard's mailbox */
     struct histogram request_time; /* ns, base 1 us: a request to the broker, to its answer */
 };
 

@@ -424,8 +424,7 @@ bool shard_tick(struct shard *shard)
     conn_reap(shard);
     measure(shard);
     trim(shard);
-    histogram_add(&shard->counts.tick_time, ring_clock_ns(shard->ring) - start_ns,
-                  COUNTS_US_NS);
+    histogram_add(&shard->counts.tick_time, ring_clock_ns(shard->ring) - start_ns, COUNTS_US_NS);
     if (shard->stopping && has_stopped(shard)) {
         counter_set(&shard->counts.ticked_ms, ALIVE_ENDED);
         relay_shard_ended(shard);

@@ -270,6 +270,30 @@ static void test_an_age_is_that_of_now(void **state)
     free(text);
 }
 
+static void test_gauges_of_time_are_in_seconds(void **state)
+{
+    static struct counter times[2];
+    static const struct metric gauges[] = {
+        {"t_ms_seconds", "Ms.", METRIC_GAUGE_MS, NULL, NULL, 0, 0, NULL, NULL},
+        {"t_us_seconds", "Us.", METRIC_GAUGE_US, NULL, NULL, sizeof(times[0]), 0, NULL, NULL}};
+    const void *const all[] = {times};
+    const struct metrics metrics = {
+        .table = gauges, .table_size = 2, .blocks = all, .block_count = 1, .is_shared = true};
+    const char *expected = "# HELP t_ms_seconds Ms.\n# TYPE t_ms_seconds gauge\n"
+                           "t_ms_seconds 12.345\n"
+                           "# HELP t_us_seconds Us.\n# TYPE t_us_seconds gauge\n"
+                           "t_us_seconds 0.000070\n";
+    size_t size = 0;
+
+    (void)state;
+    counter_set(&times[0], 12345);
+    counter_set(&times[1], 70);
+    char *text = metrics_render(&metrics, &kernel, NOW_MS, &size);
+    assert_non_null(text);
+    assert_memory_equal(text, expected, strlen(expected));
+    free(text);
+}
+
 static double value_of(const char *text, const char *name)
 {
     char start[128];
@@ -312,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_a_shared_block_has_no_shard),
         cmocka_unit_test(test_histogram_is_cumulative_and_in_seconds),
         cmocka_unit_test(test_an_age_is_that_of_now),
+        cmocka_unit_test(test_gauges_of_time_are_in_seconds),
         cmocka_unit_test(test_the_process_is_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

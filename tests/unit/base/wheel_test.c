@@ -137,6 +137,25 @@ static void test_clock_goes_back(void **state)
     close_wheel();
 }
 
+/* A caller who asks late is told by how much, and of several that are due of each. */
+static void test_lag(void **state)
+{
+    const uint64_t start = START_MS - START_MS % WHEEL_TICK_MS;
+
+    (void)state;
+    open_wheel(4, start);
+    wheel_set(&wheel, 0, start + 20);
+    wheel_set(&wheel, 1, start + 20);
+    wheel_set(&wheel, 2, start + 3000); /* comes down a level on its way */
+    assert_true(expire(start + 20) < 2);
+    assert_int_equal(wheel_lag_ms(&wheel, start + 20), 0);
+    assert_true(expire(start + 777) < 2);
+    assert_int_equal(wheel_lag_ms(&wheel, start + 777), 757);
+    assert_int_equal(expire(start + 10000), 2);
+    assert_int_equal(wheel_lag_ms(&wheel, start + 10000), 7000);
+    close_wheel();
+}
+
 static void test_move_and_clear(void **state)
 {
     (void)state;
@@ -479,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_clamped),
         cmocka_unit_test(test_past),
         cmocka_unit_test(test_clock_goes_back),
+        cmocka_unit_test(test_lag),
         cmocka_unit_test(test_move_and_clear),
         cmocka_unit_test(test_jump),
         cmocka_unit_test(test_stop_in_the_middle),
