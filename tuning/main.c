@@ -1,9 +1,11 @@
 /*
  * main.c - limpet-tune: reads, explains, applies and takes back what a host must be set to.
  */
+#include "tuning/check.h"
 #include "tuning/page.h"
 #include "tuning/plan_report.h"
 #include "tuning/request.h"
+#include "tuning/watch.h"
 
 #include "server/options.h"
 
@@ -95,6 +97,26 @@ static int run_plan(const struct request *request, const struct plan *plan)
     return finish(stdout, status);
 }
 
+static int run_check(const struct request *request, const struct plan *plan)
+{
+    static struct check check;
+
+    if (request->watch) {
+        return finish(stdout,
+                      watch_run(&plan->machine, request->interval_ms, request->count, stdout));
+    }
+    check_run(&check, plan, request->interval_ms);
+    int status = check_status(&check);
+    if (request->json) {
+        json_t *json = check_json(&check);
+        status = print_json(json, stdout) == 0 ? status : STATUS_FAILED;
+        json_decref(json);
+    } else {
+        check_print(&check, stdout);
+    }
+    return finish(stdout, status);
+}
+
 int main(int argc, char **argv)
 {
     static struct plan plan;
@@ -109,6 +131,10 @@ int main(int argc, char **argv)
         }
         return run_plan(&request, &plan);
     case VERB_CHECK:
+        if (make_plan(&request, &plan) != 0) {
+            return STATUS_FAILED;
+        }
+        return run_check(&request, &plan);
     case VERB_PROFILE:
     case VERB_APPLY:
     case VERB_REVERT:

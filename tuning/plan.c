@@ -144,6 +144,15 @@ void plan_wanted(const struct finding *finding, bool for_people, char *out, size
     }
 }
 
+void plan_now(const struct finding *finding, char *out, size_t size)
+{
+    if (finding->now.outcome == HOST_READ && finding->now.count > 0) {
+        reading_format(finding->now.numbers, finding->now.count, finding->setting->unit, out, size);
+    } else {
+        (void)snprintf(out, size, "%s", finding->now.text);
+    }
+}
+
 const char *verdict_text(enum verdict verdict)
 {
     switch (verdict) {

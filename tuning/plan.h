@@ -49,6 +49,9 @@ MUST_CHECK uint32_t plan_changes(const struct plan *plan, struct change *changes
  */
 void plan_wanted(const struct finding *finding, bool for_people, char *out, size_t size);
 
+/* What it is, for people; when it could not be read, why. */
+void plan_now(const struct finding *finding, char *out, size_t size);
+
 MUST_CHECK const char *verdict_text(enum verdict verdict);
 
 /* True when something has to be done for it. */

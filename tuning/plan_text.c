@@ -55,21 +55,13 @@ static void print_labelled(FILE *out, const char *label, const char *words)
     page_wrap(out, INDENT + LABEL_WIDTH, words);
 }
 
-static void format_now(const struct finding *finding, char *out, size_t size)
-{
-    if (finding->now.outcome == HOST_READ && finding->now.count > 0) {
-        reading_format(finding->now.numbers, finding->now.count, finding->setting->unit, out, size);
-    } else {
-        (void)snprintf(out, size, "%s", finding->now.text);
-    }
-}
-
 static void append_unit(const struct finding *finding, char *out, size_t size)
 {
     const char *unit = finding->setting->unit;
     const size_t used = strlen(out);
 
-    if (unit && strcmp(unit, "ms") != 0 && strcmp(out, "infinity") != 0) {
+    if (unit && strcmp(unit, "ms") != 0 && strcmp(out, "infinity") != 0 &&
+        (strcmp(unit, "bytes") != 0 || finding->want.count > 1)) {
         (void)snprintf(out + used, size - used, " %s", unit);
     }
 }
@@ -81,7 +73,7 @@ static void print_change(const struct finding *finding, FILE *out)
     char wanted[HOST_TEXT_MAX];
     char line[3 * HOST_TEXT_MAX];
 
-    format_now(finding, now, sizeof(now));
+    plan_now(finding, now, sizeof(now));
     plan_wanted(finding, true, wanted, sizeof(wanted));
     append_unit(finding, wanted, sizeof(wanted));
     text_print(out, "  ");
@@ -105,7 +97,7 @@ static void print_short(const struct finding *finding, FILE *out)
 {
     char now[HOST_TEXT_MAX];
 
-    format_now(finding, now, sizeof(now));
+    plan_now(finding, now, sizeof(now));
     text_print(out, "  ");
     page_cell(out, finding->setting->key, KEY_WIDTH);
     page_cell(out, now, VALUE_WIDTH);

@@ -1,5 +1,7 @@
 #include "tuning/reading.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -200,12 +202,17 @@ void reading_take(const struct setting *setting, const struct machine *machine,
 
 static void format_one(uint64_t number, const char *unit, char *out, size_t size)
 {
+    char bytes[TEXT_SIZE];
+
     if (number == WANT_INFINITE) {
         (void)snprintf(out, size, "infinity");
     } else if (unit && strcmp(unit, "ms") == 0 && number % 1000 == 0) {
         (void)snprintf(out, size, "%" PRIu64 " s", number / 1000);
     } else if (unit && strcmp(unit, "ms") == 0) {
         (void)snprintf(out, size, "%" PRIu64 " ms", number);
+    } else if (unit && strcmp(unit, "bytes") == 0 && number >= 1024) {
+        (void)text_bytes((double)number, bytes);
+        (void)snprintf(out, size, "%s", bytes);
     } else {
         (void)snprintf(out, size, "%" PRIu64, number);
     }
@@ -218,8 +225,9 @@ void reading_format(const uint64_t *numbers, uint32_t count, const char *unit, c
 
     out[0] = '\0';
     for (uint32_t i = 0; i < count; i++) {
-        char one[32];
-        format_one(numbers[i], unit, one, sizeof(one));
+        char one[TEXT_SIZE];
+        /* Three numbers stay as they are written: the middle one alone would not be known again. */
+        format_one(numbers[i], count == 1 ? unit : NULL, one, sizeof(one));
         int more = snprintf(out + used, size - used, "%s%s", i > 0 ? " " : "", one);
         ASSERT(more > 0);
         used += (size_t)more;

@@ -1,0 +1,76 @@
+#include "tuning/check.h"
+
+#include <time.h>
+
+#define FILL_LOW_PERCENT   80
+#define FILL_RISKY_PERCENT 95
+
+static void wait_ms(uint32_t milliseconds)
+{
+    struct timespec left = {.tv_sec = milliseconds / 1000,
+                            .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+
+    while (nanosleep(&left, &left) != 0) {
+    }
+}
+
+static enum verdict judge_fill(uint64_t value, uint64_t max)
+{
+    if (max == 0 || value / 100 * 100 < max / 100 * FILL_LOW_PERCENT) {
+        return VERDICT_OK;
+    }
+    return value >= max / 100 * FILL_RISKY_PERCENT ? VERDICT_RISKY : VERDICT_LOW;
+}
+
+static enum verdict judge_counter(const struct check *check, size_t index)
+{
+    const struct counter_info *info = counter_info(index);
+
+    ASSERT(info != NULL);
+    if (check->after.values[index].outcome != HOST_READ) {
+        return check->after.values[index].outcome == HOST_ABSENT ? VERDICT_ABSENT : VERDICT_UNKNOWN;
+    }
+    switch (info->kind) {
+    case COUNTER_HARM:
+        if (counters_grown(&check->before, &check->after, index) > 0) {
+            return VERDICT_RISKY;
+        }
+        return check->after.values[index].value > 0 ? VERDICT_SEEN : VERDICT_OK;
+    case COUNTER_FILL:
+        return judge_fill(check->after.values[index].value, check->after.values[index].max);
+    case COUNTER_NOTE:
+    case COUNTER_SIZE:
+        break;
+    }
+    return VERDICT_OK;
+}
+
+void check_run(struct check *check, const struct plan *plan, uint32_t interval_ms)
+{
+    *check = (struct check){.plan = plan};
+    counters_read(&plan->machine, &check->before);
+    if (plan->machine.root[0] == '\0') {
+        trial_run(&check->trial, &plan->target);
+        check->tally[check->trial.works ? VERDICT_OK : VERDICT_LOW]++;
+    }
+    wait_ms(interval_ms);
+    counters_read(&plan->machine, &check->after);
+    for (size_t i = 0; counter_info(i) != NULL; i++) {
+        check->counted[i] = judge_counter(check, i);
+        check->tally[check->counted[i]]++;
+    }
+    for (uint32_t i = 0; i < plan->count; i++) {
+        check->tally[plan->findings[i].verdict]++;
+    }
+    if (plan->bounds.rows[plan->bounds.first].holds < plan->target.connections) {
+        check->tally[VERDICT_LOW]++;
+    }
+}
+
+int check_status(const struct check *check)
+{
+    if (check->tally[VERDICT_UNKNOWN] > 0) {
+        return 2;
+    }
+    return check->tally[VERDICT_LOW] + check->tally[VERDICT_RISKY] > 0 ? 1 : 0;
+}
