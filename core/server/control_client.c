@@ -4,6 +4,7 @@
 #include "server/controls.h"
 #include "server/state.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #define MESSAGE_SIZE 1024
@@ -72,7 +73,7 @@ static int find_standard(const char *state_directory, char path[CONTROL_PATH_SIZ
                       CONTROL_PATH_STANDARD, state.control_path);
         return -1;
     }
-    (void)snprintf(path, CONTROL_PATH_SIZE, "%s", state.control_path);
+    memcpy(path, state.control_path, strlen(state.control_path) + 1);
     return 0;
 }
 
