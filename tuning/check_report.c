@@ -162,7 +162,7 @@ void check_print(const struct check *check, FILE *out)
                tally[VERDICT_LOW], tally[VERDICT_RISKY], tally[VERDICT_UNKNOWN],
                tally[VERDICT_SEEN], tally[VERDICT_ABSENT], tally[VERDICT_OK]);
     if (check_status(check) != 0) {
-        text_print(out, " `limpet-tune plan` tells more, `limpet-tune apply` changes what it can.");
+        text_print(out, " `limpet-tune plan` tells more, `apply` changes what it can.");
     }
     text_print(out, "\n");
 }

@@ -4,6 +4,7 @@
 #include "tuning/check.h"
 #include "tuning/page.h"
 #include "tuning/plan_report.h"
+#include "tuning/profile.h"
 #include "tuning/request.h"
 #include "tuning/watch.h"
 
@@ -117,6 +118,29 @@ static int run_check(const struct request *request, const struct plan *plan)
     return finish(stdout, status);
 }
 
+static int run_profile(const struct request *request)
+{
+    const struct profile *profile;
+    char count[TEXT_SIZE];
+
+    if (!request->profile) {
+        for (size_t i = 0; (profile = profile_at(i)) != NULL; i++) {
+            text_print(stdout, "%-12s %10s connections on %s\n", profile->name,
+                       text_count(profile->target.connections, count), profile->host);
+        }
+        return finish(stdout, STATUS_OK);
+    }
+    profile = profile_find(request->profile);
+    if (!profile) {
+        (void)fprintf(stderr,
+                      "limpet-tune: there is no profile %s; `limpet-tune profile` lists them\n",
+                      request->profile);
+        return STATUS_FAILED;
+    }
+    profile_write(profile, stdout);
+    return finish(stdout, STATUS_OK);
+}
+
 int main(int argc, char **argv)
 {
     static struct plan plan;
@@ -136,6 +160,7 @@ int main(int argc, char **argv)
         }
         return run_check(&request, &plan);
     case VERB_PROFILE:
+        return run_profile(&request);
     case VERB_APPLY:
     case VERB_REVERT:
         break;

@@ -90,7 +90,8 @@ struct setting {
     const char *why; /* instead of a formula: wants nothing, and says why */
     /* Numbers that are enough, and yet ask for trouble. NULL: none do. */
     bool (*is_risky)(const struct target *target, const uint64_t *numbers);
-    const char *standard; /* what the kernel or systemd starts with */
+    uint64_t profile_above; /* a profile leaves it out when the first number is not above this */
+    const char *standard;   /* what the kernel or systemd starts with */
     const char *cost;
     const char *risk; /* what happens when it is too high or too low, and where that is seen */
 };

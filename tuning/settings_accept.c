@@ -294,6 +294,7 @@ const struct setting settings_accept[] = {
         .group = GROUP_ACCEPT,
         .flags = SETTING_SERVER | SETTING_PROFILE | SETTING_OPTIONAL,
         .formula = want_conntrack,
+        .profile_above = 262144,
         .standard = "262144 above 4 GB of memory",
         .risk = "a larger maximum alone: long chains, each packet walks them",
     },
@@ -305,6 +306,7 @@ const struct setting settings_accept[] = {
         .group = GROUP_ACCEPT,
         .flags = SETTING_SERVER | SETTING_PROFILE | SETTING_OPTIONAL | SETTING_AT_START,
         .formula = want_conntrack,
+        .profile_above = 262144,
         .standard = "262144",
         .risk = "too low: new connections are dropped in silence; dmesg \"table full, dropping "
                 "packet\"",
