@@ -101,9 +101,8 @@ run_tests() {
     if [ "$preset" = tsan ] && [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28)" -gt 28 ]; then
         launcher=(setarch -R)
     fi
-    # ThreadSanitizer does not see how libcrypto, which is not built with it, orders its accesses.
     ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-        TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1 \
+        TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp \
         "${launcher[@]}" ctest --test-dir "build/$preset" -j "$jobs" -L "^($labels)\$" --output-on-failure --no-tests=error
 }
 
