@@ -45,6 +45,32 @@ static enum verdict judge_counter(const struct check *check, size_t index)
     return VERDICT_OK;
 }
 
+enum verdict check_listener(const struct check *check, uint32_t index)
+{
+    ASSERT(index < check->listener_count);
+    const struct listening *listening = &check->listeners[index];
+    const bool is_for_clients = listening->count > 1 || check->listener_count == 1;
+
+    return is_for_clients && listening->backlog < check->backlog_min ? VERDICT_LOW : VERDICT_OK;
+}
+
+/* What listens already keeps the backlog that it began with, whatever was set since. */
+static void look_at_listeners(struct check *check)
+{
+    const struct machine *machine = &check->plan->machine;
+    struct want want;
+
+    setting_want(setting_find("listen_backlog"), &check->plan->target, &want);
+    check->backlog_min = (uint32_t)want.numbers[0];
+    if (machine->pid == 0 || machine->root[0] != '\0' || check->plan->target.is_load_host) {
+        return;
+    }
+    check->listener_count = listeners_read(machine->pid, check->listeners);
+    for (uint32_t i = 0; i < check->listener_count; i++) {
+        check->tally[check_listener(check, i)]++;
+    }
+}
+
 void check_run(struct check *check, const struct plan *plan, uint32_t interval_ms)
 {
     *check = (struct check){.plan = plan};
@@ -53,6 +79,7 @@ void check_run(struct check *check, const struct plan *plan, uint32_t interval_m
         trial_run(&check->trial, &plan->target);
         check->tally[check->trial.works ? VERDICT_OK : VERDICT_LOW]++;
     }
+    look_at_listeners(check);
     wait_ms(interval_ms);
     counters_read(&plan->machine, &check->after);
     for (size_t i = 0; counter_info(i) != NULL; i++) {

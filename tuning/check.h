@@ -4,6 +4,7 @@
 #pragma once
 
 #include "tuning/counters.h"
+#include "tuning/listeners.h"
 #include "tuning/plan.h"
 #include "tuning/trial.h"
 
@@ -13,6 +14,9 @@
 struct check {
     const struct plan *plan; /* borrowed */
     struct trial trial;
+    struct listening listeners[LISTENERS_MAX];
+    uint32_t listener_count;
+    uint32_t backlog_min; /* that a listener must have */
     struct counters before;
     struct counters after;
     enum verdict counted[COUNTERS_MAX];
@@ -24,6 +28,10 @@ struct check {
  * was seen. The ring is tried on the host itself only, not below a scratch root.
  */
 void check_run(struct check *check, const struct plan *plan, uint32_t interval_ms);
+
+/* Ports that all shards listen at must have the backlog of the target; others (the admin port) are
+ * only told. */
+MUST_CHECK enum verdict check_listener(const struct check *check, uint32_t index);
 
 /* 0: all is well; 1: something is low or risky; 2: something could not be read. */
 MUST_CHECK int check_status(const struct check *check);

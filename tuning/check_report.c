@@ -125,6 +125,30 @@ static void print_counters(const struct check *check, FILE *out)
     }
 }
 
+static void print_listeners(const struct check *check, FILE *out)
+{
+    for (uint32_t i = 0; i < check->listener_count; i++) {
+        const struct listening *listening = &check->listeners[i];
+        const enum verdict verdict = check_listener(check, i);
+        char name[32];
+        char value[32];
+        char words[96];
+        (void)snprintf(name, sizeof(name), "port %u", listening->port);
+        (void)snprintf(value, sizeof(value), "backlog %u", listening->backlog);
+        (void)snprintf(words, sizeof(words), "%u %s, %u clients wait to be accepted",
+                       listening->count, listening->count == 1 ? "socket" : "sockets",
+                       listening->queued);
+        print_counted(out, verdict, name, value, words);
+        if (verdict == VERDICT_LOW) {
+            (void)snprintf(words, sizeof(words),
+                           "%u is wanted; it holds for what listens from then on: "
+                           "restart limpet",
+                           check->backlog_min);
+            print_note(out, words);
+        }
+    }
+}
+
 static void print_trial(const struct check *check, FILE *out)
 {
     const struct bound *first = &check->plan->bounds.rows[check->plan->bounds.first];
@@ -136,6 +160,7 @@ static void print_trial(const struct check *check, FILE *out)
     (void)snprintf(words, sizeof(words), "%s, the first bound", first->name);
     print_counted(out, fits ? VERDICT_OK : VERDICT_LOW, "connections that fit",
                   text_count(first->holds, number), words);
+    print_listeners(check, out);
     if (!check->trial.was_run) {
         return;
     }
@@ -187,6 +212,21 @@ static json_t *counters_json(const struct check *check)
     return rows;
 }
 
+static json_t *listeners_json(const struct check *check)
+{
+    json_t *rows = json_array();
+
+    for (uint32_t i = 0; rows && i < check->listener_count; i++) {
+        const struct listening *listening = &check->listeners[i];
+        (void)json_array_append_new(
+            rows, json_pack("{s:i, s:s, s:i, s:I, s:I}", "port", (int)listening->port, "state",
+                            verdict_text(check_listener(check, i)), "sockets",
+                            (int)listening->count, "backlog", (json_int_t)listening->backlog,
+                            "queued", (json_int_t)listening->queued));
+    }
+    return rows;
+}
+
 json_t *check_json(const struct check *check)
 {
     static const char *const statuses[] = {"ok", "bad", "unknown"};
@@ -198,6 +238,7 @@ json_t *check_json(const struct check *check)
                           (json_int_t)check->trial.sockets, "message", check->trial.message);
     }
     if (!json || json_object_set_new(json, "counters", counters_json(check)) != 0 ||
+        json_object_set_new(json, "listeners", listeners_json(check)) != 0 ||
         json_object_set_new(json, "trial", trial) != 0 ||
         json_object_set_new(json, "status", json_string(statuses[check_status(check)])) != 0) {
         json_decref(json);

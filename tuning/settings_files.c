@@ -3,11 +3,10 @@
  */
 #include "tuning/settings_parts.h"
 
-#define NOFILE        1048576u   /* the kernel's own cap of a ring's table: more buys nothing */
-#define NOFILE_RISKY  16777216u  /* programs that close all descriptors get slow from here on */
-#define NR_OPEN_RISKY 134217728u /* what LimitNOFILE=infinity turns into */
-#define FILES_SPARE   65536u     /* of the rest of the host */
-#define SUBMIT_ENTRY  68u        /* bytes: entry and index */
+#define NOFILE        1048576u  /* the kernel's own cap of a ring's table: more buys nothing */
+#define NOFILE_RISKY  16777216u /* programs that close all descriptors get slow from here on */
+#define FILES_SPARE   65536u    /* of the rest of the host */
+#define SUBMIT_ENTRY  68u       /* bytes: entry and index */
 #define SUBMIT_MAX    512u
 #define COMPLETE_MAX  8192u
 #define COMPLETE_SIZE 16u
@@ -39,7 +38,7 @@ static bool is_risky_nofile(const struct target *target, const uint64_t *numbers
 static bool is_risky_nr_open(const struct target *target, const uint64_t *numbers)
 {
     (void)target;
-    return numbers[0] > NR_OPEN_RISKY || numbers[0] < NOFILE;
+    return numbers[0] < NOFILE;
 }
 
 static void want_memlock(const struct target *target, struct want *want)
