@@ -11,8 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define INODES_MAX 4096u /* of sockets that are descriptors: listeners, rings' bells, the broker   \
-                          */
+#define INODES_MAX       4096u /* sockets that are descriptors: listeners, bells, the broker */
 #define BUFFER_SIZE      32768u
 #define TCP_LISTEN_STATE 10
 
