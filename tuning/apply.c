@@ -68,10 +68,9 @@ static void show_setters(const struct session *session, const struct sysctl_sett
     }
 }
 
-static void show_value(const struct session *session, const struct journal_value *value)
+static void show_sysctl(const struct session *session, const struct journal_value *value)
 {
     FILE *out = session->options->out;
-    struct sysctl_setters setters;
     char now[LIVE_SIZE];
 
     live_tidy(value->old[GOAL_BEFORE], now);
@@ -83,33 +82,33 @@ static void show_value(const struct session *session, const struct journal_value
     } else {
         text_print(out, "  %s = %s: stays\n", value->key, value->to);
     }
+}
+
+static void show_value(const struct session *session, const struct journal_value *value)
+{
+    FILE *out = session->options->out;
+    struct sysctl_setters setters = {.count = 0};
+
+    switch (value->kind) {
+    case CHANGE_SYSCTL:
+        show_sysctl(session, value);
+        sysctl_files_find(&session->tree, value->key, &setters);
+        break;
+    case CHANGE_UNIT_LIMIT:
+        text_print(out, "  %s=%s for the service\n", value->key, value->to);
+        sysctl_files_find_unit(&session->tree, value->key, &setters);
+        break;
+    case CHANGE_LOGIN_LIMIT:
+        text_print(out, "  hard %s %s for login shells, not for services\n", value->key, value->to);
+        break;
+    }
     if (value->why[0] != '\0') {
         text_print(out, "      %s\n", value->why);
     }
-    sysctl_files_find(&session->tree, value->key, &setters);
-    show_setters(session, &setters, DROP_IN_SYSCTL, value->to);
+    show_setters(session, &setters, drop_in_path(value->kind), value->to);
 }
 
-static void show_unit_limits(const struct session *session, const struct change *changes,
-                             size_t count)
-{
-    struct sysctl_setters setters;
-
-    for (size_t i = 0; i < count; i++) {
-        if (changes[i].kind == CHANGE_UNIT_LIMIT) {
-            text_print(session->options->out, "  %s=%s for the service\n", changes[i].key,
-                       changes[i].wanted);
-            sysctl_files_find_unit(&session->tree, changes[i].key, &setters);
-            show_setters(session, &setters, DROP_IN_UNIT, changes[i].wanted);
-        } else if (changes[i].kind == CHANGE_LOGIN_LIMIT) {
-            text_print(session->options->out, "  hard %s %s for login shells (not for services)\n",
-                       changes[i].key, changes[i].wanted);
-        }
-    }
-}
-
-static void show(const struct session *session, const struct journal *journal,
-                 const struct change *changes, size_t count)
+static void show(const struct session *session, const struct journal *journal)
 {
     FILE *out = session->options->out;
 
@@ -117,15 +116,14 @@ static void show(const struct session *session, const struct journal *journal,
     for (size_t i = 0; i < journal->value_count; i++) {
         show_value(session, &journal->values[i]);
     }
-    show_unit_limits(session, changes, count);
     for (size_t i = 0; i < journal->file_count; i++) {
         const struct journal_file *file = &journal->files[i];
+        const bool is_new = file->old[GOAL_BEFORE] == KEPT_NOTHING;
         if (!survey_changes_file(file)) {
             continue;
         }
         text_print(out, "  %s%s: %s\n", session->tree.root, file->path,
-                   file->old[GOAL_BEFORE] == KEPT_NOTHING ? "new"
-                                                          : "replaced; what it is now is kept");
+                   is_new ? "new" : "replaced; what it is now is kept");
         if (session->options->dry_run) {
             text_print(out, "----\n%s----\n", file->text);
         }
@@ -303,7 +301,7 @@ static int run(const struct session *session, const struct change *changes, size
         text_print(options->out, "Everything is as it should be: nothing to do.\n");
         return 0;
     }
-    show(session, journal, changes, count);
+    show(session, journal);
     if (options->dry_run) {
         text_print(options->out, "A dry run: nothing was changed.\n");
         return 0;

@@ -31,7 +31,7 @@ struct apply_options {
  */
 int apply_recover(const struct apply_options *options);
 
-/* changes: all that is wanted, also what is so already (that is left out of the files), each key
- * once, in the order in which the files are to show them. Returns 0 when they are made, or there is
- * nothing to do, or it is a dry run; -1 after a message when nothing was changed. */
+/* changes: what is wanted, each key once, at most APPLY_CHANGES_MAX. What is so already without us
+ * is left out; what an earlier apply set and is not named now stays. Returns 0 when they are made,
+ * or there is nothing to do, or it is a dry run; -1 after a message when nothing was changed. */
 int apply_run(const struct apply_options *options, const struct change *changes, size_t count);

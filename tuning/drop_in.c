@@ -10,6 +10,14 @@ static const char *const paths[] = {
     [CHANGE_LOGIN_LIMIT] = DROP_IN_LOGIN,
 };
 
+static const char *const heads[] = {
+    [CHANGE_SYSCTL] = "Kernel settings for Limpet.",
+    [CHANGE_UNIT_LIMIT] = "Limits of the service. They hold from its next start.",
+    [CHANGE_LOGIN_LIMIT] =
+        "Hard limits of login shells alone, from the next login: for limpet and limpet-bench "
+        "started by hand, which raise their own soft limits. Services do not read this file.",
+};
+
 const char *drop_in_path(enum change_kind kind)
 {
     return paths[kind];
@@ -88,71 +96,65 @@ static bool close_text(FILE *out, const char *text)
     return fclose(out) == 0 && is_good && strlen(text) < JOURNAL_TEXT_SIZE - 1;
 }
 
-bool drop_in_write_sysctls(const struct journal *journal, char out[JOURNAL_TEXT_SIZE])
-{
-    FILE *file = open_text(out);
-    char before[LIVE_SIZE];
-
-    if (file == NULL) {
-        return false;
-    }
-    write_head(file, "Kernel settings for Limpet.", journal->inputs);
-    for (size_t i = 0; i < journal->value_count; i++) {
-        const struct journal_value *value = &journal->values[i];
-        text_print(file, "\n");
-        write_comment(file, " ", value->why);
-        if (value->is_absent) {
-            text_print(file, "#   before: absent from this kernel\n");
-        } else {
-            live_tidy(value->old[GOAL_ORIGINAL], before);
-            text_print(file, "#   before: %s (%s)\n", before, value->source);
-        }
-        text_print(file, "%s%s = %s\n", value->is_absent || value->may_be_absent ? "-" : "",
-                   value->key, value->to);
-    }
-    return close_text(file, out);
-}
-
-static void write_login_limit(FILE *out, const struct change *change)
+static void write_login_limit(FILE *out, const struct journal_value *value)
 {
     /* What systemd calls infinity is "unlimited" to PAM. The wild card leaves out root. */
-    const char *value = strcmp(change->wanted, "infinity") == 0 ? "unlimited" : change->wanted;
+    const char *limit = strcmp(value->to, "infinity") == 0 ? "unlimited" : value->to;
 
-    text_print(out, "*     hard  %-8s %s\n", change->key, value);
-    text_print(out, "root  hard  %-8s %s\n", change->key, value);
+    text_print(out, "*     hard  %-8s %s\n", value->key, limit);
+    text_print(out, "root  hard  %-8s %s\n", value->key, limit);
 }
 
-bool drop_in_write_limits(const char *inputs, const struct change *changes, size_t count,
-                          enum change_kind kind, char out[JOURNAL_TEXT_SIZE])
+static void write_before(FILE *out, const struct journal_value *value)
+{
+    char before[LIVE_SIZE];
+
+    live_tidy(value->old[GOAL_ORIGINAL], before);
+    if (value->is_absent) {
+        text_print(out, "#   before: absent from this kernel\n");
+    } else if (before[0] != '\0' && value->source[0] != '\0') {
+        text_print(out, "#   before: %s (%s)\n", before, value->source);
+    } else if (before[0] != '\0') {
+        text_print(out, "#   before: %s\n", before);
+    }
+}
+
+static void write_value(FILE *out, const struct journal_value *value)
+{
+    text_print(out, "\n");
+    if (value->why[0] != '\0') {
+        write_comment(out, " ", value->why);
+    }
+    write_before(out, value);
+    switch (value->kind) {
+    case CHANGE_SYSCTL:
+        text_print(out, "%s%s = %s\n", value->is_absent || value->may_be_absent ? "-" : "",
+                   value->key, value->to);
+        break;
+    case CHANGE_UNIT_LIMIT:
+        text_print(out, "%s=%s\n", value->key, value->to);
+        break;
+    case CHANGE_LOGIN_LIMIT:
+        write_login_limit(out, value);
+        break;
+    }
+}
+
+bool drop_in_write(const struct journal *journal, enum change_kind kind,
+                   char out[JOURNAL_TEXT_SIZE])
 {
     FILE *file = open_text(out);
 
     if (file == NULL) {
         return false;
     }
+    write_head(file, heads[kind], journal->inputs);
     if (kind == CHANGE_UNIT_LIMIT) {
-        write_head(file, "Limits of the service. They hold from its next start.", inputs);
         text_print(file, "\n[Service]\n");
-    } else {
-        write_head(file,
-                   "Hard limits of login shells alone, from the next login: for limpet and "
-                   "limpet-bench started by hand, which raise their own soft limits. Services do "
-                   "not read this file.",
-                   inputs);
     }
-    for (size_t i = 0; i < count; i++) {
-        if (changes[i].kind != kind) {
-            continue;
-        }
-        text_print(file, "\n");
-        write_comment(file, " ", changes[i].why);
-        if (changes[i].now[0] != '\0') {
-            text_print(file, "#   before: %s\n", changes[i].now);
-        }
-        if (kind == CHANGE_UNIT_LIMIT) {
-            text_print(file, "%s=%s\n", changes[i].key, changes[i].wanted);
-        } else {
-            write_login_limit(file, &changes[i]);
+    for (size_t i = 0; i < journal->value_count; i++) {
+        if (journal->values[i].kind == kind) {
+            write_value(file, &journal->values[i]);
         }
     }
     return close_text(file, out);

@@ -16,9 +16,7 @@ const char *drop_in_path(enum change_kind kind);
 MUST_CHECK bool drop_in_is_file(const char *path);
 MUST_CHECK bool drop_in_is_folder(const char *path);
 
-/* Each writes a whole text, with its reasons and what was before. False: it is longer than
- * JOURNAL_TEXT_SIZE. The first from the journal's values; the second from the changes of the kind
- * that the path is for. */
-MUST_CHECK bool drop_in_write_sysctls(const struct journal *journal, char out[JOURNAL_TEXT_SIZE]);
-MUST_CHECK bool drop_in_write_limits(const char *inputs, const struct change *changes, size_t count,
-                                     enum change_kind kind, char out[JOURNAL_TEXT_SIZE]);
+/* The whole text of the file for a kind, out of the journal's values of that kind, with their
+ * reasons and what was before. False: it is longer than JOURNAL_TEXT_SIZE. */
+MUST_CHECK bool drop_in_write(const struct journal *journal, enum change_kind kind,
+                              char out[JOURNAL_TEXT_SIZE]);

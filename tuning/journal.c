@@ -23,6 +23,12 @@ struct decoding {
     struct journal_folder *folder;
 };
 
+static const char *const kind_names[] = {
+    [CHANGE_SYSCTL] = "sysctl",
+    [CHANGE_UNIT_LIMIT] = "unit",
+    [CHANGE_LOGIN_LIMIT] = "login",
+};
+
 static const char *const kept_names[] = {
     [KEPT_NOTHING] = "nothing",
     [KEPT_ORIGINAL] = "original",
@@ -72,6 +78,7 @@ static void encode_entries(const struct journal *journal, FILE *out)
     for (size_t i = 0; i < journal->value_count; i++) {
         const struct journal_value *value = &journal->values[i];
         encode_fact(out, "value", value->key);
+        encode_fact(out, "kind", kind_names[value->kind]);
         encode_fact(out, "to", value->to);
         encode_fact(out, "before", value->old[GOAL_BEFORE]);
         encode_fact(out, "original", value->old[GOAL_ORIGINAL]);
@@ -168,8 +175,22 @@ static bool decode_kept(const char *text, enum journal_kept *out)
     return false;
 }
 
+static bool decode_kind(const char *text, enum change_kind *out)
+{
+    for (enum change_kind kind = CHANGE_SYSCTL; kind <= CHANGE_LOGIN_LIMIT; kind++) {
+        if (strcmp(text, kind_names[kind]) == 0) {
+            *out = kind;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool decode_of_value(struct journal_value *value, const struct fact *fact)
 {
+    if (strcmp(fact->name, "kind") == 0) {
+        return decode_kind(fact->value, &value->kind);
+    }
     if (strcmp(fact->name, "to") == 0) {
         return COPY(value->to, fact->value);
     }

@@ -27,11 +27,12 @@ enum journal_goal {
 };
 #define JOURNAL_GOALS 2
 
-/* A live value. */
+/* A setting: a live value and its line in a file, or a limit, which is a line only. */
 struct journal_value {
+    enum change_kind kind;
     char key[JOURNAL_WORD_SIZE];
     char to[JOURNAL_WORD_SIZE];
-    char old[JOURNAL_GOALS][LIVE_SIZE]; /* as read, by goal */
+    char old[JOURNAL_GOALS][LIVE_SIZE]; /* as read, by goal; of a limit the original alone, or "" */
     char source[JOURNAL_LINE_SIZE];     /* what had set the original */
     char why[JOURNAL_LINE_SIZE];
     bool is_absent;     /* this kernel lacks it: in the file only, and nothing to take back */

@@ -39,7 +39,8 @@ static size_t rank(const char *key)
 
 bool survey_changes_value(const struct journal_value *value)
 {
-    return !value->is_absent && !live_equal(value->to, value->old[GOAL_BEFORE]);
+    return value->kind == CHANGE_SYSCTL && !value->is_absent &&
+           !live_equal(value->to, value->old[GOAL_BEFORE]);
 }
 
 bool survey_changes_file(const struct journal_file *file)
@@ -114,33 +115,77 @@ static bool tell_unreadable(const struct survey *survey, const char *key, int er
     return false;
 }
 
+static const struct journal_value *find_known(const struct survey *survey, const char *key)
+{
+    for (size_t i = 0; survey->earlier && i < survey->earlier->value_count; i++) {
+        if (strcmp(survey->earlier->values[i].key, key) == 0) {
+            return &survey->earlier->values[i];
+        }
+    }
+    return NULL;
+}
+
+/* A limit that a file of the unit gives already, by its last word, is left out. */
+static bool wants_limit(const struct survey *survey, const struct change *change,
+                        struct journal_value *value)
+{
+    const struct journal_value *known = find_known(survey, change->key);
+    const struct sysctl_setter *winner = NULL;
+    struct sysctl_setters setters;
+
+    if (change->kind == CHANGE_UNIT_LIMIT) {
+        sysctl_files_find_unit(survey->tree, change->key, &setters);
+        winner = sysctl_files_winner(&setters, DROP_IN_UNIT);
+    }
+    if (known) {
+        memcpy(value->old[GOAL_ORIGINAL], known->old[GOAL_ORIGINAL], LIVE_SIZE);
+        memcpy(value->source, known->source, sizeof(value->source));
+    } else if (winner) {
+        (void)snprintf(value->old[GOAL_ORIGINAL], LIVE_SIZE, "%s", winner->value);
+        sysctl_files_place(winner, value->source, sizeof(value->source));
+    } else {
+        copy_line(value->old[GOAL_ORIGINAL], LIVE_SIZE, change->now);
+    }
+    return known || !winner || strcmp(winner->value, change->wanted) != 0;
+}
+
+/* False when it cannot be read; *wants: it has to be set, or stay set. */
+static bool wants_sysctl(const struct survey *survey, const struct journal *journal,
+                         struct journal_value *value, bool *wants)
+{
+    const struct journal_value *known = find_known(survey, value->key);
+    int result = read_live(survey, value);
+
+    if (result != 0) {
+        return tell_unreadable(survey, value->key, -result);
+    }
+    if (!value->is_absent) {
+        find_original(survey, known, journal, value);
+    }
+    /* What is so already, and not by us, is left out. */
+    *wants = known || value->is_absent || !live_equal(value->to, value->old[GOAL_BEFORE]);
+    return true;
+}
+
 static bool add_change(const struct survey *survey, const struct change *change,
                        struct journal *journal)
 {
-    const struct journal_value *known = NULL;
-    struct journal_value value = {.may_be_absent = change->may_be_absent};
+    struct journal_value value = {.kind = change->kind, .may_be_absent = change->may_be_absent};
+    bool wants = true;
 
     ASSERT(live_is_key(change->key));
     ASSERT(journal->value_count < JOURNAL_VALUES_MAX);
-    for (size_t i = 0; survey->earlier && i < survey->earlier->value_count; i++) {
-        if (strcmp(survey->earlier->values[i].key, change->key) == 0) {
-            known = &survey->earlier->values[i];
-        }
-    }
     copy_line(value.key, sizeof(value.key), change->key);
     copy_line(value.to, sizeof(value.to), change->wanted);
     copy_line(value.why, sizeof(value.why), change->why);
-    int result = read_live(survey, &value);
-    if (result != 0) {
-        return tell_unreadable(survey, change->key, -result);
+    if (change->kind != CHANGE_SYSCTL) {
+        wants = wants_limit(survey, change, &value);
+    } else if (!wants_sysctl(survey, journal, &value, &wants)) {
+        return false;
     }
-    if (!known && !value.is_absent && live_equal(value.to, value.old[GOAL_BEFORE])) {
-        return true; /* so already, and not by us */
+    if (wants) {
+        journal->values[journal->value_count++] = value;
     }
-    if (!value.is_absent) {
-        find_original(survey, known, journal, &value);
-    }
-    journal->values[journal->value_count++] = value;
     return true;
 }
 
@@ -154,13 +199,10 @@ static bool keep_earlier_values(const struct survey *survey, struct journal *jou
         }
         ASSERT(journal->value_count < JOURNAL_VALUES_MAX);
         struct journal_value *value = &journal->values[journal->value_count++];
+        bool wants;
         *value = *known;
-        int result = read_live(survey, value);
-        if (result != 0) {
-            return tell_unreadable(survey, known->key, -result);
-        }
-        if (!value->is_absent) {
-            find_original(survey, known, journal, value);
+        if (known->kind == CHANGE_SYSCTL && !wants_sysctl(survey, journal, value, &wants)) {
+            return false;
         }
     }
     return true;
@@ -211,25 +253,6 @@ static bool check_values(const struct survey *survey, const struct journal *jour
 }
 
 /* ---------------------------------------------------------------------------------------------- */
-
-/* True when two texts differ at most in what was before. */
-static bool is_same_but_before(const char *a, const char *b)
-{
-    static const char label[] = "#   before:";
-
-    while (*a != '\0' && *b != '\0') {
-        const size_t a_size = strcspn(a, "\n");
-        const size_t b_size = strcspn(b, "\n");
-        const bool is_before =
-            strncmp(a, label, strlen(label)) == 0 && strncmp(b, label, strlen(label)) == 0;
-        if (!is_before && (a_size != b_size || memcmp(a, b, a_size) != 0)) {
-            return false;
-        }
-        a += a_size + (a[a_size] == '\n');
-        b += b_size + (b[b_size] == '\n');
-    }
-    return *a == *b;
-}
 
 static bool tell_in_the_way(const struct survey *survey, const char *path, const char *why)
 {
@@ -329,11 +352,8 @@ static bool plan_kept(const struct survey *survey, const struct journal_file *kn
             "of your own, then limpet-tune revert, and apply again");
     }
     if (known) {
-        const bool is_same = is_same_but_before(file->text, known->text);
+        const bool is_same = strcmp(file->text, known->text) == 0;
         file->old[GOAL_BEFORE] = is_same ? KEPT_SAME : KEPT_EARLIER;
-        if (is_same) {
-            memcpy(file->text, known->text, sizeof(file->text));
-        }
         return true;
     }
     file->old[GOAL_BEFORE] = KEPT_ORIGINAL;
@@ -344,67 +364,29 @@ static bool plan_kept(const struct survey *survey, const struct journal_file *kn
                            "is in the way: an earlier revert has left it, move it away");
 }
 
-/* Limits that a file of the unit gives already, by its last word, are left out; "now" says who. */
-static size_t pick_limits(const struct survey *survey, enum change_kind kind, struct change *out)
-{
-    struct sysctl_setters setters;
-    char place[TREE_PATH_SIZE + 16];
-    size_t count = 0;
-
-    for (size_t i = 0; i < survey->change_count; i++) {
-        if (survey->changes[i].kind != kind) {
-            continue;
-        }
-        struct change change = survey->changes[i];
-        const struct sysctl_setter *winner = NULL;
-        if (kind == CHANGE_UNIT_LIMIT) {
-            sysctl_files_find_unit(survey->tree, change.key, &setters);
-            winner = sysctl_files_winner(&setters, DROP_IN_UNIT);
-        }
-        if (winner && strcmp(winner->value, change.wanted) == 0) {
-            continue;
-        }
-        if (winner) {
-            sysctl_files_place(winner, place, sizeof(place));
-            (void)snprintf(change.now, sizeof(change.now), "%.20s (%.70s)", winner->value, place);
-        }
-        copy_line(change.why, sizeof(change.why), survey->changes[i].why);
-        out[count++] = change;
-    }
-    return count;
-}
-
 static bool plan_file(const struct survey *survey, enum change_kind kind, struct journal *journal)
 {
-    struct change limits[APPLY_CHANGES_MAX];
     const char *path = drop_in_path(kind);
     struct journal_file *file = &journal->files[journal->file_count];
     const struct journal_file *known = NULL;
-    bool fits = true;
+    bool is_needed = false;
 
     for (size_t i = 0; survey->earlier && i < survey->earlier->file_count; i++) {
         if (strcmp(survey->earlier->files[i].path, path) == 0) {
             known = &survey->earlier->files[i];
         }
     }
-    const size_t count =
-        kind == CHANGE_SYSCTL ? journal->value_count : pick_limits(survey, kind, limits);
-    if (count == 0 && known == NULL) {
+    for (size_t i = 0; i < journal->value_count; i++) {
+        is_needed = is_needed || journal->values[i].kind == kind;
+    }
+    if (!is_needed) {
         return true;
     }
     journal->file_count++;
-    if (count == 0) {
-        *file = *known;
-        file->old[GOAL_BEFORE] = KEPT_SAME;
-        return true;
-    }
     (void)snprintf(file->path, sizeof(file->path), "%s", path);
-    if (kind == CHANGE_SYSCTL) {
-        fits = drop_in_write_sysctls(journal, file->text);
-    } else {
-        fits = drop_in_write_limits(journal->inputs, limits, count, kind, file->text);
+    if (!drop_in_write(journal, kind, file->text)) {
+        return tell_in_the_way(survey, path, "would be longer than this can write");
     }
-    ASSERT(fits);
     return plan_kept(survey, known, file) && plan_folders(survey, path, journal);
 }
 
@@ -434,8 +416,7 @@ bool survey_run(const struct survey *survey, const char *inputs, struct journal 
 {
     begin(survey, inputs, journal);
     for (size_t i = 0; i < survey->change_count; i++) {
-        if (survey->changes[i].kind == CHANGE_SYSCTL &&
-            !add_change(survey, &survey->changes[i], journal)) {
+        if (!add_change(survey, &survey->changes[i], journal)) {
             return false;
         }
     }

@@ -203,7 +203,8 @@ static void undo_value(struct undo *undo, const struct journal_value *value)
     char path[TREE_PATH_SIZE];
     int result;
 
-    if (value->is_absent || live_equal(value->to, value->old[undo->goal])) {
+    if (value->kind != CHANGE_SYSCTL || value->is_absent ||
+        live_equal(value->to, value->old[undo->goal])) {
         return;
     }
     live_path(value->key, path);
@@ -271,8 +272,9 @@ unsigned undo_forbidden(struct undo *undo)
         char now[LIVE_SIZE];
         char target[LIVE_SIZE];
         char why[IN_USE_WHY_SIZE];
-        if (value->is_absent || live_read(undo->tree, value->key, now) != 0 ||
-            !live_equal(now, value->to) || !find_target(undo, value, true, target) ||
+        if (value->kind != CHANGE_SYSCTL || value->is_absent ||
+            live_read(undo->tree, value->key, now) != 0 || !live_equal(now, value->to) ||
+            !find_target(undo, value, true, target) ||
             !in_use_forbids(undo->tree, value->key, now, target, why)) {
             continue;
         }
