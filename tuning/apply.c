@@ -147,6 +147,11 @@ static bool set_values(const struct session *session, const struct journal *jour
         }
         if (result == 0) {
             result = live_write(&session->tree, value->key, value->to);
+            if (result != 0 && live_write(&session->tree, value->key, now) != 0) {
+                /* A vector that is refused may have changed in part: it must not stay so. */
+                text_print(session->options->errors,
+                           "limpet-tune: %s could not be set back to %s\n", value->key, now);
+            }
         }
         if (result != 0) {
             return tell_failed(session, value->key, result);
@@ -322,6 +327,9 @@ int apply_recover(const struct apply_options *options)
 {
     struct session session;
 
+    if (options->dry_run) {
+        return 0;
+    }
     if (session_open(&session, options, NULL, NULL) != 0) {
         return -1;
     }

@@ -1,11 +1,13 @@
 /*
  * main.c - limpet-tune: reads, explains, applies and takes back what a host must be set to.
  */
+#include "tuning/apply.h"
 #include "tuning/check.h"
 #include "tuning/page.h"
 #include "tuning/plan_report.h"
 #include "tuning/profile.h"
 #include "tuning/request.h"
+#include "tuning/revert.h"
 #include "tuning/watch.h"
 
 #include "server/options.h"
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 
 #define STATUS_OK     0
+#define STATUS_LEFT   1 /* of revert: something was left alone */
 #define STATUS_FAILED 2
 #define MESSAGE_SIZE  512
 
@@ -141,6 +144,50 @@ static int run_profile(const struct request *request)
     return finish(stdout, STATUS_OK);
 }
 
+static struct apply_options apply_options(const struct request *request)
+{
+    return (struct apply_options){
+        .root = request->root,
+        .yes = request->yes,
+        .dry_run = request->dry_run,
+        .in = stdin,
+        .out = stdout,
+        .errors = stderr,
+    };
+}
+
+/* The plan is made after a killed apply has been taken back: it reads what is live. */
+static int run_apply(const struct request *request, struct plan *plan)
+{
+    struct apply_options options = apply_options(request);
+    struct change changes[APPLY_CHANGES_MAX];
+    char inputs[MESSAGE_SIZE];
+    char count[TEXT_SIZE];
+    char rate[TEXT_SIZE];
+
+    if (apply_recover(&options) != 0 || make_plan(request, plan) != 0) {
+        return STATUS_FAILED;
+    }
+    int size = snprintf(inputs, sizeof(inputs), "%s connections, %s new a second, on ",
+                        text_count(plan->target.connections, count),
+                        text_count(plan->target.connect_rate, rate));
+    machine_describe(&plan->machine, inputs + size, sizeof(inputs) - (size_t)size);
+    options.inputs = inputs;
+    int result = apply_run(&options, changes, plan_changes(plan, changes, APPLY_CHANGES_MAX));
+    return finish(stdout, result == 0 ? STATUS_OK : STATUS_FAILED);
+}
+
+static int run_revert(const struct request *request)
+{
+    const struct apply_options options = apply_options(request);
+    int result = revert_run(&options);
+
+    if (result < 0) {
+        return finish(stdout, STATUS_FAILED);
+    }
+    return finish(stdout, result == 0 ? STATUS_OK : STATUS_LEFT);
+}
+
 int main(int argc, char **argv)
 {
     static struct plan plan;
@@ -162,8 +209,9 @@ int main(int argc, char **argv)
     case VERB_PROFILE:
         return run_profile(&request);
     case VERB_APPLY:
+        return run_apply(&request, &plan);
     case VERB_REVERT:
-        break;
+        return run_revert(&request);
     }
     return STATUS_OK;
 }

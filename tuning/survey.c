@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Values are written in this order, others after them, and taken back in reverse: what bounds how
- * much may be held comes before what lets more in. */
+/* Live values are written in this order, others after them, and taken back in reverse: what bounds
+ * how much may be held comes before what lets more in. */
 static const char *const order[] = {
     "fs.file-max",
     "fs.nr_open",
@@ -27,14 +27,14 @@ static const char *const order[] = {
 };
 #define ORDER_COUNT (sizeof(order) / sizeof(order[0]))
 
-static size_t rank(const char *key)
+static size_t rank(const struct journal_value *value)
 {
     size_t i = 0;
 
-    while (i < ORDER_COUNT && strcmp(order[i], key) != 0) {
+    while (i < ORDER_COUNT && strcmp(order[i], value->key) != 0) {
         i++;
     }
-    return i;
+    return i + (size_t)value->kind * (ORDER_COUNT + 1);
 }
 
 bool survey_changes_value(const struct journal_value *value)
@@ -214,7 +214,7 @@ static void sort_values(struct journal *journal)
     struct journal_value *values = journal->values;
 
     for (size_t i = 1; i < journal->value_count; i++) {
-        for (size_t j = i; j > 0 && rank(values[j].key) < rank(values[j - 1].key); j--) {
+        for (size_t j = i; j > 0 && rank(&values[j]) < rank(&values[j - 1]); j--) {
             struct journal_value value = values[j];
             values[j] = values[j - 1];
             values[j - 1] = value;

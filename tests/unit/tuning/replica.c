@@ -73,6 +73,11 @@ static char *read_whole(const char *path, size_t *size)
     return text;
 }
 
+char *replica_read(const struct replica *replica, const char *path, size_t *size)
+{
+    return read_whole(replica_path(replica, path), size);
+}
+
 void replica_expect(const struct replica *replica, const char *path, const char *text)
 {
     size_t size;
@@ -125,7 +130,7 @@ static FTS *open_walk(const struct replica *replica,
     char *const paths[] = {root, NULL};
 
     memcpy(root, replica->root, sizeof(root));
-    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, compare);
+    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, compare);
     assert_non_null(walk);
     return walk;
 }

@@ -24,6 +24,7 @@ const char *replica_path(const struct replica *replica, const char *path);
 
 /* Makes the folders above, too. */
 void replica_write(const struct replica *replica, const char *path, const char *text);
+char *replica_read(const struct replica *replica, const char *path, size_t *size); /* to be freed */
 void replica_expect(const struct replica *replica, const char *path, const char *text);
 void replica_expect_absent(const struct replica *replica, const char *path);
 
