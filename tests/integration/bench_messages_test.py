@@ -11,7 +11,8 @@ import tempfile
 import threading
 import unittest
 
-from limpet import LIMPET, PATIENCE, SANITIZED, TEXT, Server, main, wait_until
+from limpet import LIMPET, PATIENCE, SANITIZED, TEXT, Server, main
+from redis_servers import MISSING, TOOL, Redis, free_port
 
 BENCH = os.environ.get("LIMPET_BENCH", "build/release/limpet-bench")
 NAMES = ["deliveries", "lost", "reordered", "duplicated", "deliveries_per_second", "server_cpu_us_per_delivery",
@@ -34,11 +35,6 @@ class Run:
             if os.path.exists(path):
                 with open(path, encoding="utf-8") as file:
                     self.figures = json.load(file)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 class Case(unittest.TestCase):
@@ -114,35 +110,7 @@ class Echo(Case):
         self.assert_whole(run, 101, 101)
 
 
-class Redis:
-    """A redis-server on a port of its own."""
-
-    def __enter__(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="limpet-redis-test-")
-        self.port = free_port()
-        # pylint: disable-next=consider-using-with
-        self.process = subprocess.Popen(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                                         "--dir", self.folder.name], stdout=subprocess.DEVNULL)
-        wait_until(self.answers, "redis-server answers")
-        return self
-
-    def ask(self, line):
-        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
-            sock.sendall(line + b"\r\n")
-            return sock.recv(65536)
-
-    def answers(self):
-        try:
-            return self.ask(b"PING") == b"+PONG\r\n"
-        except OSError:
-            return False
-
-    def __exit__(self, *exception):
-        self.process.terminate()
-        self.process.wait(PATIENCE)
-        self.folder.cleanup()
-
-
+@unittest.skipUnless(TOOL, MISSING)
 class ThroughRedis(Case):
     def setUp(self):
         self.redis = self.enterContext(Redis())
@@ -171,7 +139,7 @@ class ThroughRedis(Case):
 
     def test_refused(self):
         """A user who may not publish: each is counted, and none is expected."""
-        self.redis.ask(b"ACL SETUSER default -publish")
+        self.redis("ACL", "SETUSER", "default", "-publish")
         run = self.run_spawned("fanout", "-n", 5, "--messages", 20, "--drain", 1, *self.words)
         self.assert_counts(run, status=1, publications=20, publications_refused=20, lost=0)
 

@@ -5,7 +5,7 @@ import sys
 import threading
 
 from limpet import TEXT, Server, main, wait_until
-from redis_servers import TOOL, Redis, free_cluster_port, free_port
+from redis_servers import MISSING, TOOL, Redis, free_cluster_port, free_port
 from redis_test import Case, flags
 
 SLOTS = 16384
@@ -233,6 +233,6 @@ class Cluster(Case):
 
 if __name__ == "__main__":
     if not TOOL:
-        print("skipped: redis-server is not installed")
+        print(f"skipped: {MISSING}")
         sys.exit(77)
     main()

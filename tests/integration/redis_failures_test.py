@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 from limpet import PATIENCE, TEXT, Server, main, wait_until
-from redis_servers import TOOL, FakeRedis
+from redis_servers import MISSING, TOOL, FakeRedis
 from redis_test import Case, Folder, flags
 
 STREAM, META = "limpet:{n:a}:stream", "limpet:{n:a}:meta"
@@ -391,6 +391,6 @@ class Shapes(Failing):
 
 if __name__ == "__main__":
     if not TOOL:
-        print("skipped: redis-server is not installed")
+        print(f"skipped: {MISSING}")
         sys.exit(77)
     main()

@@ -8,7 +8,7 @@ import sys
 import threading
 
 from limpet import BINARY, TEXT, Server, main, wait_until
-from redis_servers import TOOL, Client, Redis, RedisError, free_port
+from redis_servers import MISSING, TOOL, Client, Redis, RedisError, free_port
 from redis_test import Case, Folder, flags
 
 with open("scripts/publish.lua", encoding="utf-8") as script:
@@ -292,6 +292,6 @@ class Together(HostCase):
 
 if __name__ == "__main__":
     if not TOOL:
-        print("skipped: redis-server is not installed")
+        print(f"skipped: {MISSING}")
         sys.exit(77)
     main()

@@ -1,5 +1,9 @@
 """Real Redis servers for tests: each on a free port of its own, in a folder of its own, ended with the test. Whatever
-runs on 6379 is left alone."""
+runs on 6379 is left alone.
+
+Environment: REDIS_SERVER, the program to test with (a name or path, such as valkey-server); without it, redis-server,
+else valkey-server.
+"""
 
 import os
 import shutil
@@ -11,7 +15,10 @@ import threading
 
 from limpet import PATIENCE, wait_until
 
-TOOL = shutil.which("redis-server") or shutil.which("valkey-server")
+NAMES = (os.environ["REDIS_SERVER"],) if os.environ.get("REDIS_SERVER") else ("redis-server", "valkey-server")
+TOOL = next(filter(None, map(shutil.which, NAMES)), None)
+MISSING = f"{' or '.join(NAMES)} is not installed"
+CLI = shutil.which("redis-cli") or shutil.which("valkey-cli")
 # Ends with the test, whatever ends that.
 WITH_US = (shutil.which("setpriv"), "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 

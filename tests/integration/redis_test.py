@@ -10,7 +10,7 @@ import unittest
 import urllib.request
 
 from limpet import BINARY, LIMPET, PATIENCE, TEXT, Server, main, wait_until
-from redis_servers import TOOL, Redis, RedisError
+from redis_servers import CLI, MISSING, TOOL, Redis, RedisError
 
 NAMESPACES = ("n:history_size=100:history_age=1h:subscribe=client:publish=client:presence=true:see_history=nobody,"
               "open:subscribe=client:publish=client")
@@ -161,7 +161,7 @@ class Publishing(Case):
         self.wait_subscribed(redis, "limpet:n:a")
 
         def publish(*arguments, key=()):
-            command = ["redis-cli", "-p", str(redis.port), "--eval", "scripts/publish.lua", "limpet:{n:a}:stream",
+            command = [CLI, "-p", str(redis.port), "--eval", "scripts/publish.lua", "limpet:{n:a}:stream",
                        "limpet:{n:a}:meta", *key, ",", *arguments]
             ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
             return ran.stdout.split()
@@ -418,6 +418,6 @@ class Reaching(Case):
 
 if __name__ == "__main__":
     if not TOOL:
-        print("skipped: redis-server is not installed")
+        print(f"skipped: {MISSING}")
         sys.exit(77)
     main()
