@@ -222,6 +222,8 @@ static void redis_close(struct broker *broker)
         redis_link_close(&redis->scout);
     }
     redis_requests_free(&redis->failed);
+    redis_requests_free(&redis->again);
+    redis_requests_free(&redis->waiting);
     redis_requests_free(&redis->delayed);
     freeReplyObject(redis->delivered_reply);
     redis_subscriptions_close(redis);

@@ -88,6 +88,30 @@ static void send_on(struct redis *redis, struct redis_node *node, struct redis_r
     append(&node->sent, request);
 }
 
+static bool is_slot_delayed(const struct redis *redis, uint16_t slot)
+{
+    const struct redis_request *each = redis->delayed.first;
+
+    while (each && each->slot != slot) {
+        each = each->next;
+    }
+    return each;
+}
+
+/* Not before those that came before it. */
+static void send_in_turn(struct redis *redis, struct redis_node *node,
+                         struct redis_request *request)
+{
+    if (redis->again.first) {
+        append(&redis->waiting, request);
+    } else if (is_slot_delayed(redis, request->slot)) {
+        request->sent_ms = redis->now_ms;
+        append(&redis->delayed, request);
+    } else {
+        send_on(redis, node, request);
+    }
+}
+
 enum broker_outcome redis_request(struct redis *redis, const struct redis_request *head,
                                   struct redis_bytes *bytes)
 {
@@ -111,7 +135,7 @@ enum broker_outcome redis_request(struct redis *redis, const struct redis_reques
         memcpy(request->bytes, bytes->data, bytes->size);
         redis->request_count++;
         redis->request_bytes += request->size;
-        send_on(redis, node, request);
+        send_in_turn(redis, node, request);
     }
     redis_bytes_free(bytes);
     return outcome;
@@ -133,6 +157,85 @@ static void fail(struct redis *redis, struct redis_request *request, enum broker
     append(&redis->failed, request);
 }
 
+/* --- again ------------------------------------------------------------------------------------ */
+
+/*
+ * A request that Redis wants to be sent again, for it does not know the script or the slot has
+ * moved, must not be overtaken by one that came after it. Those that are on their way may need the
+ * same: all of them are waited for. Then they are sent in their order, and what came meanwhile
+ * follows.
+ */
+static void queue_again(struct redis *redis, struct redis_node *from, struct redis_request *request,
+                        struct redis_node *to)
+{
+    if (from->again_end == 0) {
+        from->again_end = redis_link_appended(&from->commands);
+    }
+    request->target = to;
+    append(&redis->again, request);
+}
+
+static void delay(struct redis *redis, struct redis_request *request)
+{
+    request->is_asking = false;
+    request->sent_ms = redis->now_ms + DELAY_MS * request->redirects;
+    append(&redis->delayed, request);
+}
+
+static bool is_waited_for(const struct redis_node *node)
+{
+    return node->is_used && node->again_end != 0 && node->sent.first &&
+           node->sent.first->end <= node->again_end;
+}
+
+static void send_one_again(struct redis *redis, struct redis_request *request)
+{
+    struct redis_node *to = request->target;
+    const bool is_up = to->is_used && to->commands.state == REDIS_LINK_UP;
+
+    if (request->has_moved && to->is_used) {
+        redis->slots[request->slot] = (uint8_t)(to - redis->nodes);
+    }
+    request->has_moved = false;
+    if (is_up && !is_slot_delayed(redis, request->slot)) {
+        send_on(redis, to, request);
+    } else if (redis->options.topology == REDIS_CLUSTER) {
+        delay(redis, request);
+    } else {
+        fail(redis, request, BROKER_AWAY);
+    }
+}
+
+/* When all that were on their way have been answered. */
+static void send_again(struct redis *redis)
+{
+    struct redis_request_list again = redis->again;
+    struct redis_request_list waiting = redis->waiting;
+    struct redis_request *request;
+
+    for (uint32_t i = 0; again.first && i < REDIS_MASTERS_MAX; i++) {
+        if (is_waited_for(&redis->nodes[i])) {
+            return;
+        }
+    }
+    redis->again = (struct redis_request_list){0};
+    redis->waiting = (struct redis_request_list){0};
+    for (uint32_t i = 0; again.first && i < REDIS_MASTERS_MAX; i++) {
+        redis->nodes[i].again_end = 0;
+    }
+    while ((request = take_first(&again))) {
+        send_one_again(redis, request);
+    }
+    while ((request = take_first(&waiting))) {
+        struct redis_node *node = redis_node_of(redis, request->slot);
+        if (node) {
+            send_in_turn(redis, node, request);
+        } else {
+            fail(redis, request, BROKER_AWAY);
+        }
+    }
+}
+
 void redis_requests_fail(struct redis *redis, struct redis_node *node)
 {
     struct redis_request *request;
@@ -141,6 +244,7 @@ void redis_requests_fail(struct redis *redis, struct redis_node *node)
         /* A command that did not go out to its last byte was not executed. */
         fail(redis, request, request->end <= node->commands.sent ? BROKER_UNKNOWN : BROKER_AWAY);
     }
+    send_again(redis);
 }
 
 static struct broker_event event_of(const struct redis_request *request)
@@ -199,25 +303,19 @@ static struct redis_node *redirected_to(struct redis *redis, const struct redis_
 static void redirect(struct redis *redis, struct redis_node *from, struct redis_request *request,
                      const redisReply *reply)
 {
-    request->is_asking = begins(reply, "ASK ");
     struct redis_node *to = begins(reply, "TRYAGAIN") || begins(reply, "CLUSTERDOWN")
                                 ? NULL
                                 : redirected_to(redis, from, reply);
 
-    if (begins(reply, "MOVED ")) {
-        redis->is_stale = true;
-        if (to) {
-            redis->slots[request->slot] = (uint8_t)(to - redis->nodes);
-        }
-    }
+    request->is_asking = begins(reply, "ASK ");
+    request->has_moved = begins(reply, "MOVED ");
+    redis->is_stale |= request->has_moved;
     request->redirects++;
-    if (to && to->commands.state == REDIS_LINK_UP) {
-        send_on(redis, to, request);
-        return;
+    if (to) {
+        queue_again(redis, from, request, to);
+    } else {
+        delay(redis, request);
     }
-    request->is_asking = false;
-    request->sent_ms = redis->now_ms + DELAY_MS * request->redirects;
-    append(&redis->delayed, request);
 }
 
 static bool is_redirection(const redisReply *reply)
@@ -244,7 +342,7 @@ static bool try_again(struct redis *redis, struct redis_node *node, struct redis
 {
     if (begins(reply, "NOSCRIPT") && !request->with_text && request->script != REDIS_NO_SCRIPT) {
         request->with_text = true;
-        send_on(redis, node, request);
+        queue_again(redis, node, request, node);
         return true;
     }
     if (redis->options.topology == REDIS_CLUSTER && is_redirection(reply) &&
@@ -294,8 +392,8 @@ static bool take_error(struct redis *redis, struct redis_node *node, struct redi
     return redis_requests_next_failed(redis, event);
 }
 
-bool redis_requests_take(struct redis *redis, struct redis_node *node, redisReply *reply,
-                         struct broker_event *event)
+static bool take_reply(struct redis *redis, struct redis_node *node, redisReply *reply,
+                       struct broker_event *event)
 {
     struct redis_request *request = take_first(&node->sent);
 
@@ -322,29 +420,57 @@ bool redis_requests_take(struct redis *redis, struct redis_node *node, redisRepl
     return true;
 }
 
-/* Sends what was delayed, and ends connections on which answers are overdue. */
-uint64_t redis_requests_turn(struct redis *redis)
+bool redis_requests_take(struct redis *redis, struct redis_node *node, redisReply *reply,
+                         struct broker_event *event)
+{
+    const bool has_event = take_reply(redis, node, reply, event);
+
+    if (redis->again.first) {
+        send_again(redis);
+    }
+    return has_event;
+}
+
+/* Sends what was delayed; when to be called again. None is sent before an earlier one of its slot.
+ */
+static uint64_t send_delayed(struct redis *redis)
 {
     struct redis_request_list due = redis->delayed;
     struct redis_request *request;
+    uint8_t blocked[REDIS_SLOTS / 8] = {0};
     uint64_t wake_ms = UINT64_MAX;
 
     redis->delayed = (struct redis_request_list){0};
     while ((request = take_first(&due))) {
+        const uint8_t bit = (uint8_t)(1u << (request->slot % 8));
+        if (blocked[request->slot / 8] & bit) {
+            append(&redis->delayed, request);
+            continue;
+        }
         struct redis_node *node = redis_node_of(redis, request->slot);
+        if (request->sent_ms <= redis->now_ms && node) {
+            send_on(redis, node, request);
+            continue;
+        }
         if (request->sent_ms > redis->now_ms) {
             append(&redis->delayed, request);
-            wake_ms = request->sent_ms < wake_ms ? request->sent_ms : wake_ms;
-        } else if (node) {
-            send_on(redis, node, request);
         } else if (request->redirects++ < REDIRECTS_MAX) {
-            request->sent_ms = redis->now_ms + DELAY_MS * request->redirects;
-            append(&redis->delayed, request);
-            wake_ms = request->sent_ms < wake_ms ? request->sent_ms : wake_ms;
+            delay(redis, request);
         } else {
             fail(redis, request, BROKER_AWAY);
+            continue;
         }
+        blocked[request->slot / 8] |= bit;
+        wake_ms = request->sent_ms < wake_ms ? request->sent_ms : wake_ms;
     }
+    return wake_ms;
+}
+
+/* Ends connections on which answers are overdue, too. */
+uint64_t redis_requests_turn(struct redis *redis)
+{
+    uint64_t wake_ms = redis->delayed.first ? send_delayed(redis) : UINT64_MAX;
+
     for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
         struct redis_node *node = &redis->nodes[i];
         if (!node->is_used || !node->sent.first) {

@@ -51,6 +51,8 @@ struct redis_request {
     bool is_reverse;
     bool with_text;
     bool is_asking;                          /* the node is only about to get the slot */
+    bool has_moved;                          /* its slot has */
+    struct redis_node *target;               /* of one that is to be sent again */
     uint64_t end;                            /* its last byte, in the link's running count */
     uint64_t sent_ms;                        /* or when it is to be sent again */
     struct broker_position since;            /* of a history query */
@@ -134,6 +136,7 @@ struct redis_node {
     struct redis_link commands;
     struct redis_link subscriber;
     struct redis_request_list sent;
+    uint64_t again_end; /* all up to here must be answered before any is sent again; 0: none is */
     struct redis_subscription_list queued; /* to be asked for, or left */
     struct redis_subscription_list asked;  /* in the order of their commands */
     struct redis_subscription canary;
@@ -169,7 +172,9 @@ struct redis {
     uint64_t scout_ms; /* the last question */
 
     struct redis_request_list failed;  /* their events are due */
-    struct redis_request_list delayed; /* to be sent again */
+    struct redis_request_list again;   /* to be sent again, in their order */
+    struct redis_request_list waiting; /* not sent yet, until those have been */
+    struct redis_request_list delayed; /* to be sent again after a while */
     uint32_t request_count;
     size_t request_bytes;
 

@@ -198,6 +198,40 @@ class Cluster(Case):
         self.assertEqual(server.metric("limpet_broker_gaps_total"), 0)
         self.assertGreater(server.metric("limpet_broker_caught_up_total"), 0)
 
+    def test_slots_move_under_a_client_that_does_not_wait(self):
+        """It sends one after the other; what has to be sent again to another node is not overtaken."""
+        server = self.cluster_server("--namespaces", "n:history_size=10000:history_age=1h:publish=client",
+                                     "--plain.publish-channel", "n:a")
+        client = server.websocket(token=server.token(channels=["n:a"]))
+        self.wait_sharded(self.node_of("n:a"), "limpet:{n:a}")
+        writer = server.websocket(token=server.token(channels=[]))
+        count, stop = [0], threading.Event()
+
+        def send():
+            while not stop.wait(0.001):
+                for _ in range(5):
+                    writer.send(TEXT, str(count[0]))
+                    count[0] += 1
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            def some_more():
+                before = count[0]
+                wait_until(lambda: count[0] > before + 50, server.log_text)
+
+            for _ in range(4):
+                some_more()
+                source = self.node_of("n:a")
+                target = self.nodes[(self.nodes.index(source) + 1) % NODES]
+                self.move(self.slot("n:a"), source, target, some_more)
+            some_more()
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual([int(client.receive_data()[1]) for _ in range(count[0])], list(range(count[0])))
+        server.wait_metric("limpet_broker_publications_total", count[0], outcome="done")
+
     def test_a_master_dies_and_its_replica_takes_over(self):
         replica = self.enterContext(Redis("cluster-enabled yes", "cluster-node-timeout 1500", port=free_cluster_port()))
         self.nodes.append(replica)

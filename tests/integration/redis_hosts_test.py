@@ -89,6 +89,20 @@ class Order(HostCase):
         self.assertGreater(server.metric("limpet_broker_caught_up_total"), 0)
         self.assertEqual(server.metric("limpet_broker_gaps_total"), 0)
 
+    def test_scripts_that_redis_forgets(self):
+        """A client sends without a pause, and again and again Redis does not know the script of some: none overtakes."""
+        redis = self.redis()
+        server = self.server(*flags(redis, "--namespaces", DEEP, "--plain.publish-channel", "n:a"))
+        client = self.reader(redis, server)
+        writer = server.websocket(token=server.token(channels=[]))
+        for turn in range(30):
+            for number in range(turn * 100, turn * 100 + 100):
+                if number % 20 == 7:
+                    redis("SCRIPT", "FLUSH")
+                writer.send(TEXT, str(number))
+        self.assertEqual(self.numbers(client, 3000), list(range(3000)))
+        server.wait_metric("limpet_broker_publications_total", 3000, outcome="done")
+
     def test_one_pattern(self):
         redis = self.redis()
         server = self.server(*flags(redis, "--namespaces", DEEP, "--redis.one-pattern", "true"))
@@ -163,6 +177,27 @@ class Bounds(HostCase):
         publish(redis, "n:a", 99)
         self.assertEqual(self.numbers(client, 1), [99])
         self.assertEqual(server.metric("limpet_broker_backlog_bytes"), 0)
+
+    def test_requests_in_flight_have_a_bound(self):
+        """A Redis that does not answer: as many as the option says wait, the next one closes its sender."""
+        redis = self.redis()
+        server = self.server(*flags(redis, "--namespaces", DEEP, "--plain.publish-channel", "n:a", "--redis.requests-max", "16",
+                                    "--redis.timeout", "60s", "--broker.canary-interval", "60s"))
+        client = self.reader(redis, server)
+        writer, other = (server.websocket(token=server.token(channels=[])) for _ in range(2))
+        server.wait_metric("limpet_broker_requests", 0)  # the first canary's, and the position's
+        redis.pause()
+        for number in range(16):
+            writer.send(TEXT, str(number))
+        server.wait_metric("limpet_broker_requests", 16)
+        other.send(TEXT, "too many")
+        self.assertEqual(other.close_code(), 1013)
+        self.assertEqual(server.metric("limpet_publications_failed_total", outcome="full"), 1)
+        self.assertEqual(server.metric("limpet_broker_publications_total", outcome="full"), 1)
+        redis.go_on()
+        self.assertEqual(self.numbers(client, 16), list(range(16)))
+        writer.send(TEXT, "16")
+        self.assertEqual(self.numbers(client, 1), [16])
 
     def test_text_and_size(self):
         redis = self.redis()
