@@ -10,7 +10,7 @@
 #include "tuning/revert.h"
 #include "tuning/watch.h"
 
-#include "server/options.h"
+#include "server/host_target.h"
 
 #include <stdlib.h>
 
@@ -35,16 +35,7 @@ static int read_options(const struct request *request, struct target_options *ou
     if (request->options_path) {
         result = options_read_file(&options, request->options_path, stderr);
     }
-    *out = (struct target_options){
-        .shards = options.shards,
-        .listen_backlog = options.listen_backlog,
-        .user_timeout_ms = options.tcp_user_timeout_ms,
-        .ping_interval_ms = options.heartbeat.ping_interval_ms,
-        .connections_max = options.limits.connections_max,
-        .handshakes_max = options.limits.handshakes_max,
-        .receive_buffer_count = options.limits.receive_buffer_count,
-        .receive_buffer_size = options.limits.receive_buffer_size,
-    };
+    host_target_options(&options, out);
     options_free(&options);
     return result;
 }

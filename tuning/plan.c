@@ -55,6 +55,17 @@ static enum verdict judge(const struct finding *finding, const struct target *ta
                                                                         : VERDICT_OK;
 }
 
+void finding_make(struct finding *finding, const struct setting *setting,
+                  const struct machine *machine, const struct target *target)
+{
+    *finding = (struct finding){.setting = setting};
+    setting_want(setting, target, &finding->want);
+    ASSERT(finding->want.count == 0 || finding->want.count == strlen(setting->compare));
+    reading_take(setting, machine, target, &finding->now);
+    finding->verdict = judge(finding, target);
+    choose_numbers(finding);
+}
+
 void plan_make(struct plan *plan, const struct machine *machine, const struct target *target)
 {
     const unsigned role = target->is_load_host ? SETTING_LOAD : SETTING_SERVER;
@@ -68,13 +79,7 @@ void plan_make(struct plan *plan, const struct machine *machine, const struct ta
             continue;
         }
         ASSERT(plan->count < FINDINGS_MAX);
-        struct finding *finding = &plan->findings[plan->count++];
-        *finding = (struct finding){.setting = setting};
-        setting_want(setting, target, &finding->want);
-        ASSERT(finding->want.count == 0 || finding->want.count == strlen(setting->compare));
-        reading_take(setting, machine, target, &finding->now);
-        finding->verdict = judge(finding, target);
-        choose_numbers(finding);
+        finding_make(&plan->findings[plan->count++], setting, machine, target);
     }
     bounds_find(&plan->bounds, machine, target);
 }

@@ -35,6 +35,10 @@ struct plan {
     struct bounds bounds;
 };
 
+/* One setting by itself. */
+void finding_make(struct finding *finding, const struct setting *setting,
+                  const struct machine *machine, const struct target *target);
+
 /* Reads the host. The plan borrows nothing of the target; the machine's root. */
 void plan_make(struct plan *plan, const struct machine *machine, const struct target *target);
 

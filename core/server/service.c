@@ -1,6 +1,10 @@
 #include "server/service.h"
 
 #include "io/listener.h"
+#include "server/host_target.h"
+#include "tuning/preflight.h"
+
+#include <unistd.h>
 
 #define MESSAGE_SIZE 1024
 
@@ -95,6 +99,15 @@ static int open_settings(struct service *service, const struct options *options)
     return 0;
 }
 
+/* What else will not do; it is for the operator to judge, and stops nothing. */
+static void warn_of_host(const struct options *options, const struct budget *budget)
+{
+    struct target_options target;
+
+    host_target_options(options, &target);
+    (void)preflight_warn("", getpid(), &target, budget->connections_max);
+}
+
 int service_open(struct service *service, const struct options *options)
 {
     char message[MESSAGE_SIZE];
@@ -106,6 +119,7 @@ int service_open(struct service *service, const struct options *options)
     service->server.budget = &service->budget;
     service->server.shard_count = service->budget.shard_count;
     listener_warn_of_backlog(options->listen_backlog);
+    warn_of_host(options, &service->budget);
     if (open_settings(service, options) != 0 || open_ticket_keys(service, options) != 0 ||
         open_api_keys(service, options) != 0) {
         return -1;

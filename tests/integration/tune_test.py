@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
-from limpet import PATIENCE, Server, main, wait_until
+from limpet import LIMPET, PATIENCE, Server, main, wait_until
 
 TUNE = os.environ.get("LIMPET_TUNE", "build/release/limpet-tune")
 COLUMNS = 120
@@ -308,6 +308,26 @@ class Namespaces(unittest.TestCase):
                 self.assertEqual(states["net.core.somaxconn"], state)
                 self.assertEqual(states["net.ipv4.tcp_mem"], "absent")  # the host's alone
         self.assertEqual(pathlib.Path("/proc/sys/net/core/somaxconn").read_text(encoding="ascii"), outside)
+
+    def test_the_server_says_so_when_it_starts(self):
+        for value, is_warned in ((1, False), (0, True)):
+            with self.subTest(tcp_syncookies=value):
+                path = "/proc/sys/net/ipv4/tcp_syncookies"
+                subprocess.run([*self.inside, "sh", "-c", f"echo {value} >{path}"], check=True)
+                with tempfile.TemporaryDirectory(prefix="limpet-state-") as state:
+                    server = subprocess.Popen(
+                        [*self.inside, LIMPET, "serve", "--state", state, "--listen", "127.0.0.1:0", "--admin.listen",
+                         "", "--shards", "1", "--limits.connections-max", "1000"], stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT, text=True)
+                    lines = []
+                    while not lines or "npx wscat" not in lines[-1]:  # the end of what it says
+                        lines.append(server.stdout.readline())
+                        self.assertNotEqual(lines[-1], "")
+                    server.terminate()
+                    server.communicate()
+                    self.assertEqual(server.returncode, 0)
+                    warning = [line for line in lines if "setting=net.ipv4.tcp_syncookies" in line]
+                    self.assertEqual(len(warning), int(is_warned), lines)
 
     def flood(self):
         process = subprocess.Popen([*self.inside, "/usr/bin/python3", "-c", FLOOD], stdin=subprocess.PIPE,
