@@ -97,6 +97,7 @@ static uint32_t redis_poll(struct broker *broker, struct pollfd *fds, uint64_t n
     check_nodes(redis);
     sooner(wake_ms, redis_subscriptions_turn(redis));
     redis_catch_up_turn(redis);
+    sooner(wake_ms, redis_gaps_turn(redis));
     sooner(wake_ms, redis_members_turn(redis));
     sooner(wake_ms, redis_requests_turn(redis));
     const uint32_t count = redis_topology_poll(redis, fds, wake_ms);
@@ -211,6 +212,8 @@ static void redis_close(struct broker *broker)
     struct redis *redis = redis_of(broker);
 
     give_back_lent(redis);
+    redis->gap_lines.next_ms = 0; /* what is not told yet is told now */
+    (void)redis_gaps_turn(redis);
     for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
         if (redis->nodes[i].is_used) {
             redis_link_close(&redis->nodes[i].commands);

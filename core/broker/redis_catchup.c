@@ -1,29 +1,65 @@
 #include "broker/redis_state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PAGE_SIZE         256u        /* publications in one answer */
 #define FETCHING_MAX      64u         /* channels at a time */
 #define HELD_BYTES_MAX    (64u << 20) /* of all channels; what is dropped above it is fetched */
 #define STUCK_MAX         3u
-#define LINES_INTERVAL_MS 10000u
+#define LINES_INTERVAL_MS 1000u
+#define LINES_MAX         10u /* with a channel of its own */
 
 static struct slice name_of(const struct redis_subscription *subscription)
 {
     return slice_from(subscription->name, subscription->name_size);
 }
 
+/* --- gaps ------------------------------------------------------------------------------------- */
+
+static void gather(struct redis *redis, struct slice name)
+{
+    const size_t room = sizeof(redis->untold_names) - redis->untold_size;
+
+    redis->untold_gaps++;
+    if (name.size + 1 < room) {
+        redis->untold_size += (size_t)snprintf(redis->untold_names + redis->untold_size, room,
+                                               "%s%.*s", redis->untold_size > 0 ? " " : "",
+                                               (int)name.size, (const char *)name.data);
+    }
+}
+
+/* One line each for the first of a second; the others have a line together at its end. */
 static void count_gap(struct redis *redis, const struct redis_subscription *subscription,
                       const char *reason)
 {
     uint64_t suppressed;
 
     redis->gaps++;
-    if (log_limit_pass(&redis->gap_lines, redis->now_ms, LINES_INTERVAL_MS, &suppressed)) {
-        LOG(LOG_WARN, "publications of a channel are lost",
-            log_slice("channel", name_of(subscription)), log_text("reason", reason),
-            log_number("suppressed", (int64_t)suppressed));
+    if (redis->untold_gaps > 0 || !log_limit_pass_some(&redis->gap_lines, redis->now_ms,
+                                                       LINES_INTERVAL_MS, LINES_MAX, &suppressed)) {
+        gather(redis, name_of(subscription));
+        return;
     }
+    LOG(LOG_WARN, "publications of a channel are lost", log_slice("channel", name_of(subscription)),
+        log_text("reason", reason));
+}
+
+uint64_t redis_gaps_turn(struct redis *redis)
+{
+    if (redis->untold_gaps == 0) {
+        return UINT64_MAX;
+    }
+    if (redis->now_ms < redis->gap_lines.next_ms) {
+        return redis->gap_lines.next_ms;
+    }
+    LOG(LOG_WARN, "publications of more channels are lost",
+        log_number("gaps", (int64_t)redis->untold_gaps),
+        log_slice("channels", slice_from(redis->untold_names, redis->untold_size)));
+    redis->untold_gaps = 0;
+    redis->untold_size = 0;
+    redis->gap_lines = (struct log_limit){.next_ms = redis->now_ms + LINES_INTERVAL_MS};
+    return UINT64_MAX;
 }
 
 /* --- held messages ---------------------------------------------------------------------------- */

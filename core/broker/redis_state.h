@@ -23,6 +23,7 @@
 
 #define REDIS_CHANNEL_SIZE_MAX 255
 /* Of a channel in Redis: with prefix and braces; of a pattern, escaped. */
+#define REDIS_UNTOLD_SIZE   400 /* of what one value in the log holds */
 #define REDIS_NAME_SIZE_MAX (2 * (REDIS_PREFIX_SIZE_MAX + REDIS_CHANNEL_SIZE_MAX) + 2)
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -207,6 +208,9 @@ struct redis {
     struct log_limit error_lines;
     struct log_limit malformed_lines;
     struct log_limit gap_lines;
+    uint64_t untold_gaps; /* since the last line */
+    size_t untold_size;
+    char untold_names[REDIS_UNTOLD_SIZE]; /* of as many as fit in, with spaces between */
 };
 
 static inline struct redis *redis_of(struct broker *broker)
@@ -382,6 +386,7 @@ void redis_catch_up(struct redis *redis, struct redis_subscription *subscription
 MUST_CHECK bool redis_catch_up_admit(struct redis *redis, struct redis_subscription *subscription,
                                      const struct redis_message *message);
 void redis_catch_up_turn(struct redis *redis);
+uint64_t redis_gaps_turn(struct redis *redis); /* when to be called again */
 void redis_catch_up_answered(struct redis *redis, struct redis_subscription *subscription,
                              redisReply *reply); /* takes the reply; NULL: it failed */
 

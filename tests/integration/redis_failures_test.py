@@ -3,6 +3,7 @@ that is full, passwords, replicas, answers of a wrong shape. No client is closed
 order and once, what is refused is refused with an error, and each has its counter and its line in the log."""
 
 import os
+import re
 import sys
 import time
 import unittest
@@ -202,6 +203,30 @@ class Processes(Failing):
         self.expect(client, [6, 7])
         wait_until(lambda: server.metric("limpet_broker_gaps_total") == 1, "one gap")
         self.assertIn("began anew", server.wait_for_log("publications of a channel are lost"))
+
+    def test_new_streams_of_many_channels(self):
+        """Each gap is in the log: with its channel's name, or in the count of a line that has the first names."""
+        redis = self.redis()
+        server = self.server(*flags(redis))
+        names = [[f"n:{i}-{j}" for j in range(100)] for i in range(3)]
+        clients = [server.websocket(token=server.token(channels=some)) for some in names]
+        wait_until(lambda: len(redis("KEYS", "*:meta")) == 300, lambda: len(redis("KEYS", "*:meta")))
+        redis("MULTI")
+        redis("FLUSHALL")
+        redis("CLIENT", "KILL", "TYPE", "pubsub")
+        redis("EXEC")
+        server.wait_metric("limpet_broker_gaps_total", 300)
+        self.assertRegex(server.wait_for_log("publications of more channels are lost"), r"channels=\"?n:")
+
+        def told():
+            counts = [re.search("publications of more channels are lost gaps=([0-9]+) ", line) for line in server.log]
+            return sum("publications of a channel are lost channel=n:" in line for line in server.log) + \
+                sum(int(found[1]) for found in counts if found)
+
+        wait_until(lambda: told() == 300, server.log_text)
+        self.assertLess(len([line for line in server.log if "are lost" in line]), 100)
+        for client in clients:
+            client.close()
 
     def test_a_replica_that_was_behind_takes_over(self):
         """Same epoch, lower offsets: they count as new."""
