@@ -1,6 +1,7 @@
 #include "base/random.h"
 #include "broker/redis_state.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -288,11 +289,19 @@ static const char *fault_of(const struct redis_options *options)
     return NULL;
 }
 
-static bool has_password(const char *path)
+static bool has_password(const char *option, const char *path, char *message, size_t message_size)
 {
     char password[REDIS_PASSWORD_SIZE_MAX];
-    const bool has = !path || redis_password_read(path, password) > 0;
 
+    if (!path) {
+        return true;
+    }
+    errno = 0;
+    const bool has = redis_password_read(path, password) > 0;
+    if (!has) {
+        (void)snprintf(message, message_size, "%s: %s: no password can be read from it: %s", option,
+                       path, errno != 0 ? strerrordesc_np(errno) : "its first line is empty");
+    }
     secret_wipe(password, sizeof(password));
     return has;
 }
@@ -301,14 +310,13 @@ bool redis_check(const struct redis_options *options, char *message, size_t mess
 {
     const char *fault = fault_of(options);
 
-    if (!fault && !has_password(options->password_file)) {
-        fault = "redis.password_file: no password can be read from it";
-    }
-    if (!fault && !has_password(options->sentinel_password_file)) {
-        fault = "redis.sentinel_password_file: no password can be read from it";
-    }
     if (fault) {
         (void)snprintf(message, message_size, "%s", fault);
+        return false;
+    }
+    if (!has_password("redis.password_file", options->password_file, message, message_size) ||
+        !has_password("redis.sentinel_password_file", options->sentinel_password_file, message,
+                      message_size)) {
         return false;
     }
     struct redis_tls *tls = options->tls ? redis_tls_open(options, message, message_size) : NULL;

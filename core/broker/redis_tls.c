@@ -4,10 +4,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct redis_tls {
     SSL_CTX *context;
@@ -17,37 +19,63 @@ struct redis_tls_stream {
     SSL *ssl;
 };
 
-static void describe(const char *what, const char *file, char *message, size_t message_size)
+static bool is_readable(const char *option, const char *file, char *message, size_t message_size)
 {
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    char byte;
+    const int fd = open(file, O_RDONLY | O_CLOEXEC);
+    const bool is = fd >= 0 && read(fd, &byte, 1) >= 0;
 
-    (void)snprintf(message, message_size, "%s%s%s: %s", what, file ? " " : "", file ? file : "",
-                   reason ? reason : "unknown error");
+    if (!is) {
+        (void)snprintf(message, message_size, "%s: %s: %s", option, file, strerrordesc_np(errno));
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return is;
+}
+
+static const char *reason_of(unsigned long error)
+{
+    const char *reason = ERR_reason_error_string(error);
+
+    return reason ? reason : "unknown error";
+}
+
+/* What OpenSSL says first is the nearest to the cause. */
+static bool check(bool is_well, const char *option, const char *file, char *message,
+                  size_t message_size)
+{
+    if (!is_well) {
+        const char *reason = ERR_reason_error_string(ERR_peek_error());
+        (void)snprintf(message, message_size, "%s: %s: %s", option,
+                       file ? file : "the system's authorities", reason ? reason : "unknown error");
+    }
     ERR_clear_error();
+    return is_well;
 }
 
 static bool load_files(SSL_CTX *context, const struct redis_options *options, char *message,
                        size_t message_size)
 {
-    const char *certificate = options->tls_certificate_file;
-    const char *key = options->tls_key_file;
-    const char *ca = options->tls_ca_file;
+    const char *const names[] = {"redis.tls_ca_file", "redis.tls_certificate_file",
+                                 "redis.tls_key_file"};
+    const char *const files[] = {options->tls_ca_file, options->tls_certificate_file,
+                                 options->tls_key_file};
 
-    if (ca ? SSL_CTX_load_verify_file(context, ca) != 1
-           : SSL_CTX_set_default_verify_paths(context) != 1) {
-        describe("redis.tls_ca_file", ca, message, message_size);
-        return false;
+    for (size_t i = 0; i < 3; i++) {
+        if (files[i] && !is_readable(names[i], files[i], message, message_size)) {
+            return false;
+        }
     }
-    if (certificate && SSL_CTX_use_certificate_chain_file(context, certificate) != 1) {
-        describe("redis.tls_certificate_file", certificate, message, message_size);
-        return false;
-    }
-    if (key && (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
-                SSL_CTX_check_private_key(context) != 1)) {
-        describe("redis.tls_key_file", key, message, message_size);
-        return false;
-    }
-    return true;
+    return check(files[0] ? SSL_CTX_load_verify_file(context, files[0]) == 1
+                          : SSL_CTX_set_default_verify_paths(context) == 1,
+                 names[0], files[0], message, message_size) &&
+           check(!files[1] || SSL_CTX_use_certificate_chain_file(context, files[1]) == 1, names[1],
+                 files[1], message, message_size) &&
+           check(!files[2] ||
+                     (SSL_CTX_use_PrivateKey_file(context, files[2], SSL_FILETYPE_PEM) == 1 &&
+                      SSL_CTX_check_private_key(context) == 1),
+                 names[2], files[2], message, message_size);
 }
 
 struct redis_tls *redis_tls_open(const struct redis_options *options, char *message,
@@ -161,7 +189,7 @@ ssize_t redis_tls_handshake(struct redis_tls_stream *stream, char *message, size
             (void)snprintf(message, message_size, "TLS: %s",
                            X509_verify_cert_error_string(verified));
         } else {
-            describe("TLS", NULL, message, message_size);
+            (void)snprintf(message, message_size, "TLS: %s", reason_of(ERR_peek_last_error()));
         }
     } else {
         (void)snprintf(message, message_size, "TLS: the handshake was cut off");

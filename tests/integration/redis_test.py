@@ -404,9 +404,16 @@ class Reaching(Case):
         password, nothing = self.password(), os.path.join(self.enterContext(Folder()), "none")
         for more, said in ((("--redis.nodes", "127.0.0.1"), "redis.nodes"), (("--redis.nodes", "a:1,b:2"), "redis.nodes"),
                            (("--redis.prefix", "{a}"), "redis.prefix"), (("--redis.user", "u"), "redis.user"),
-                           (("--redis.password-file", nothing), "redis.password_file"),
+                           (("--redis.password-file", nothing), f"redis.password_file: {nothing}: no password can be read "
+                            "from it: No such file"),
+                           (("--redis.password-file", "/dev/null"), "its first line is empty"),
                            (("--redis.topology", "cluster", "--redis.one-pattern", "true"), "redis.one_pattern"),
-                           (("--redis.tls", "true", "--redis.tls-ca-file", nothing), "redis.tls_ca_file"),
+                           (("--redis.tls", "true", "--redis.tls-ca-file", nothing),
+                            f"redis.tls_ca_file: {nothing}: No such file or directory"),
+                           (("--redis.tls", "true", "--redis.tls-ca-file", "/"), "redis.tls_ca_file: /: Is a directory"),
+                           (("--redis.tls", "true", "--redis.tls-ca-file", password), f"{password}: no certificate"),
+                           (("--redis.tls", "true", "--redis.tls-certificate-file", password, "--redis.tls-key-file",
+                             password), f"redis.tls_certificate_file: {password}: no start line"),
                            (("--redis.tls-key-file", password), "redis.tls_certificate_file")):
             with self.subTest(more=more):
                 ran = subprocess.run([LIMPET, "serve", "--state", self.enterContext(Folder()), "--listen", "127.0.0.1:0",
