@@ -124,7 +124,7 @@ static void want_time_wait_buckets(const struct target *target, struct want *wan
                 "skipped",
                 COUNT(target->connections));
     want_cost(want, "when it is full, 1048576 x %u B = %s", TIME_WAIT_BYTES,
-              BYTES(1048576u * TIME_WAIT_BYTES));
+              BYTES(1048576ull * TIME_WAIT_BYTES));
 }
 
 static void want_sources(const struct target *target, struct want *want)

@@ -18,9 +18,9 @@ static void want_nofile(const struct target *target, struct want *want)
     if (sockets > RING_TABLE_MAX) {
         want_number(want, NOFILE,
                     "%s / %u shards + spread = %s sockets a ring, but a ring takes %u at most: set "
-                    "the option shards to %llu or more",
+                    "the option shards to %s or more",
                     COUNT(target->connections), target->threads, COUNT(sockets), RING_TABLE_MAX,
-                    (unsigned long long)(target->connections * 13 / 10 / RING_TABLE_MAX + 1));
+                    COUNT(target->connections * 13 / 10 / RING_TABLE_MAX + 1));
         return;
     }
     want_number(want, NOFILE,

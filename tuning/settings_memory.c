@@ -35,7 +35,7 @@ static void want_tcp_mem(const struct target *target, struct want *want)
         want_number(want, pages / 2,
                     "one page a connection and a quarter more would be %s: cut to 40 %% of memory, "
                     "%s; pace messages to all",
-                    BYTES(target->connections * 5 / 4 * PAGE_BYTES), BYTES(pages * PAGE_BYTES));
+                    BYTES(target->connections * PAGE_BYTES * 5 / 4), BYTES(pages * PAGE_BYTES));
     } else {
         want_number(want, pages / 2,
                     "a message to all queues a page a connection: %s x 1.25 = %s pages, %s; "
@@ -63,7 +63,7 @@ static void want_tcp_rmem(const struct target *target, struct want *want)
     want_number(want, 4096,
                 "the third bounds a client that sends faster than it is read: %s such clients hold "
                 "%s. The second, the first window, takes a ClientHello in one go",
-                COUNT(target->connections / 1000), BYTES(target->connections / 1000 * RECEIVE_MAX));
+                COUNT(target->connections / 1000), BYTES(target->connections * RECEIVE_MAX / 1000));
     want_more(want, 131072);
     want_more(want, RECEIVE_MAX);
 }

@@ -35,9 +35,9 @@ static void want_neighbours(const struct target *target, struct want *want, uint
         return;
     }
     want_number(want, number,
-                "in a lab all source addresses of a load test are neighbours: %llu for %s "
+                "in a lab all source addresses of a load test are neighbours: %s for %s "
                 "connections",
-                (unsigned long long)(target->connections / 64512 + 1), COUNT(target->connections));
+                COUNT(target->connections / 64512 + 1), COUNT(target->connections));
 }
 
 static void want_neighbours_1(const struct target *target, struct want *want)

@@ -26,4 +26,9 @@ void want_more(struct want *want, uint64_t number);
 
 /* Numbers for people, inside a formula's sentence; they last as long as the block. */
 #define COUNT(value) text_count((value), (char[TEXT_SIZE]){0})
-#define BYTES(value) text_bytes((double)(value), (char[TEXT_SIZE]){0})
+#define BYTES(value) want_bytes((value), (char[TEXT_SIZE]){0})
+
+static inline const char *want_bytes(uint64_t bytes, char out[TEXT_SIZE])
+{
+    return text_bytes((double)bytes, out);
+}

@@ -46,7 +46,9 @@ void scratch_sysctl(const struct scratch *scratch, const char *key, const char *
 
     (void)snprintf(path, sizeof(path), "/proc/sys/%s", key);
     for (char *p = path; *p != '\0'; p++) {
-        *p = *p == '.' ? '/' : *p;
+        if (*p == '.') {
+            *p = '/';
+        }
     }
     (void)snprintf(line, sizeof(line), "%s\n", value);
     scratch_write(scratch, path, line);
@@ -109,9 +111,9 @@ void scratch_host(const struct scratch *scratch)
         scratch, "/proc/net/route",
         "Iface\tDestination\tGateway\nlo\t0000007F\t00000000\neth0\t00000000\t0100A8C0\n");
     scratch_write(scratch, "/sys/class/net/eth0/speed", "10000\n");
-    for (char queue = '0'; queue < '4'; queue++) {
+    for (int queue = 0; queue < 4; queue++) {
         char path[PATH_SIZE];
-        (void)snprintf(path, sizeof(path), "/sys/class/net/eth0/queues/rx-%c/rps_cpus", queue);
+        (void)snprintf(path, sizeof(path), "/sys/class/net/eth0/queues/rx-%d/rps_cpus", queue);
         scratch_write(scratch, path, "00000000,00000000\n");
     }
 }

@@ -166,14 +166,23 @@ static void test_without_tracking(void **state)
     LEAVES(&target, "net.netfilter.nf_conntrack_buckets");
 }
 
+static void ask_all(const struct target *target)
+{
+    const struct setting *setting;
+    struct want want;
+
+    for (size_t i = 0; (setting = setting_at(i)) != NULL; i++) {
+        setting_want(setting, target, &want);
+        assert_true(want.count == 0 || want.count == strlen(setting->compare));
+    }
+}
+
 /* The sentences fit and are there, whatever the numbers: setting_want asserts both. */
 static void test_every_target_has_its_sentences(void **state)
 {
     static const uint64_t connections[] = {1, 2, 999, 64512, 500000, 2500000, 10000000, 100000000};
     static const uint32_t threads[] = {1, 2, 64, 1024};
     static const uint64_t memory[] = {GIGABYTE / 4, GIGABYTE, 24 * GIGABYTE, 4096 * GIGABYTE};
-    const struct setting *setting;
-    struct want want;
 
     (void)state;
     for (size_t i = 0; i < sizeof(connections) / sizeof(connections[0]); i++) {
@@ -183,10 +192,7 @@ static void test_every_target_has_its_sentences(void **state)
                 target.provider = (enum provider)(k);
                 target.is_load_host = k % 2 == 1;
                 target.connect_rate = j == 3 ? 10000000 : target.connect_rate;
-                for (size_t n = 0; (setting = setting_at(n)) != NULL; n++) {
-                    setting_want(setting, &target, &want);
-                    assert_true(want.count == 0 || want.count == strlen(setting->compare));
-                }
+                ask_all(&target);
             }
         }
     }
