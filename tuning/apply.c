@@ -12,16 +12,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Why a step failed; what is empty needs no hint. */
+/* What to do about it; empty: the error says it all. */
 static const char *hint(int error)
 {
     switch (error) {
     case EINVAL:
         return " (this kernel refuses the value)";
-    case EPERM:
-    case EACCES:
-    case EROFS:
-        return " (in a container it belongs to the host: apply it there, or use --sysctl)";
     case EIO:
         return " (it reads back as something else)";
     case ENOSPC:

@@ -242,10 +242,11 @@ static bool check_values(const struct survey *survey, const struct journal *jour
         live_path(value->key, path);
         int result = tree_may_write(survey->tree, path);
         if (result == -EROFS || result == -EACCES) {
-            text_print(survey->errors,
-                       "limpet-tune: %s cannot be set from here (%s): in a container it belongs to "
-                       "the host: run limpet-tune there, or start the container with --sysctl\n",
-                       value->key, strerrordesc_np(-result));
+            text_print(survey->errors, "limpet-tune: %s cannot be set from here (%s): %s\n",
+                       value->key, strerrordesc_np(-result),
+                       geteuid() != 0 ? "run this as root"
+                                      : "in a container it belongs to the host: run limpet-tune "
+                                        "there, or start the container with --sysctl");
             is_good = false;
         }
     }

@@ -47,15 +47,6 @@ static int revert(struct replica *replica)
     return revert_run(&replica->options);
 }
 
-/* Fails unless it failed, said so, and changed nothing. */
-static void expect_refused(struct replica *replica, int result, const char *said,
-                           const char *before)
-{
-    assert_int_equal(result, -1);
-    replica_expect_said(replica, said);
-    replica_expect_snapshot(replica, before, "after it was refused");
-}
-
 static void test_there_and_back(void **state)
 {
     struct replica *replica = *state;
@@ -159,7 +150,7 @@ static void test_nobody_to_ask(void **state)
     assert_non_null(in);
     replica->options.yes = false;
     replica->options.in = in;
-    expect_refused(replica, apply(replica), "say --yes", before);
+    replica_expect_refused(replica, apply(replica), "say --yes", before);
     assert_int_equal(fclose(in), 0);
     free(before);
 }
@@ -185,7 +176,7 @@ static void test_asks(void **state)
     replica->options.yes = false;
     for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
         answer(replica, no[i]);
-        expect_refused(replica, apply(replica), "[y/N]", before);
+        replica_expect_refused(replica, apply(replica), "[y/N]", before);
     }
     answer(replica, "y\n");
     assert_int_equal(apply(replica), 0);
@@ -280,7 +271,8 @@ static void test_edited_before_apply(void **state)
     replica_write(replica, DROP_IN_SYSCTL, "vm.swappiness = 1\n");
     (void)replica_said(replica);
     char *before = replica_snapshot(replica);
-    expect_refused(replica, apply(replica), "was changed by hand since the last apply", before);
+    replica_expect_refused(replica, apply(replica), "was changed by hand since the last apply",
+                           before);
     free(before);
 }
 
@@ -362,8 +354,9 @@ static void test_in_use(void **state)
     (void)snprintf(text, sizeof(text), sockstat, 3001);
     replica_write(replica, "/proc/net/sockstat", text);
     char *before = replica_snapshot(replica);
-    expect_refused(replica, apply_run(&replica->options, &less, 1),
-                   "net.ipv4.tcp_mem must not go down to 1000 2000 3000 now: 3001 pages", before);
+    replica_expect_refused(replica, apply_run(&replica->options, &less, 1),
+                           "net.ipv4.tcp_mem must not go down to 1000 2000 3000 now: 3001 pages",
+                           before);
     free(before);
     (void)snprintf(text, sizeof(text), sockstat, 3000);
     replica_write(replica, "/proc/net/sockstat", text);
@@ -374,7 +367,7 @@ static void test_in_use(void **state)
     (void)snprintf(text, sizeof(text), sockstat, 380001);
     replica_write(replica, "/proc/net/sockstat", text);
     before = replica_snapshot(replica);
-    expect_refused(replica, revert(replica), "drain or stop limpet first", before);
+    replica_expect_refused(replica, revert(replica), "drain or stop limpet first", before);
     free(before);
 }
 
@@ -388,8 +381,8 @@ static void test_two_at_once(void **state)
     assert_true(fd >= 0);
     assert_int_equal(flock(fd, LOCK_EX), 0);
     (void)snprintf(holder, sizeof(holder), "process %d (", (int)getpid());
-    expect_refused(replica, apply(replica), holder, before);
-    expect_refused(replica, revert(replica), "is at work on", before);
+    replica_expect_refused(replica, apply(replica), holder, before);
+    replica_expect_refused(replica, revert(replica), "is at work on", before);
     assert_int_equal(close(fd), 0);
     assert_int_equal(apply(replica), 0);
     free(before);
@@ -414,8 +407,8 @@ static void test_bad_store(void **state)
             replica_write(replica, names[i], j < 3 ? texts[j] : cut);
             (void)replica_said(replica);
             char *before = replica_snapshot(replica);
-            expect_refused(replica, revert(replica), "cannot be used", before);
-            expect_refused(replica, apply(replica), "nothing was changed", before);
+            replica_expect_refused(replica, revert(replica), "cannot be used", before);
+            replica_expect_refused(replica, apply(replica), "nothing was changed", before);
             assert_int_equal(revert_pending(replica->root, message, sizeof(message)), -1);
             assert_non_null(strstr(message, names[i]));
             free(before);
@@ -432,20 +425,20 @@ static void test_in_the_way(void **state)
 
     assert_int_equal(symlink("/dev/null", replica_path(replica, DROP_IN_SYSCTL)), 0);
     char *before = replica_snapshot(replica);
-    expect_refused(replica, apply(replica), "is no plain file", before);
+    replica_expect_refused(replica, apply(replica), "is no plain file", before);
     free(before);
     assert_int_equal(unlink(replica_path(replica, DROP_IN_SYSCTL)), 0);
 
     replica_write(replica, "/etc/security", "a file");
     before = replica_snapshot(replica);
-    expect_refused(replica, apply(replica), "is no folder", before);
+    replica_expect_refused(replica, apply(replica), "is no folder", before);
     free(before);
     assert_int_equal(unlink(replica_path(replica, "/etc/security")), 0);
 
     assert_int_equal(rmdir(replica_path(replica, "/var/lib")), 0);
     before = replica_snapshot(replica);
-    expect_refused(replica, apply(replica), "there is no folder", before);
-    expect_refused(replica, revert(replica), "there is no folder", before);
+    replica_expect_refused(replica, apply(replica), "there is no folder", before);
+    replica_expect_refused(replica, revert(replica), "there is no folder", before);
     free(before);
 
     replica->options.root = "/nonexistent";

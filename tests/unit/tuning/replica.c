@@ -95,13 +95,8 @@ void replica_expect_absent(const struct replica *replica, const char *path)
     assert_int_equal(errno, ENOENT);
 }
 
-void replica_open(struct replica *replica)
+void replica_populate(const struct replica *replica)
 {
-    memset(replica, 0, sizeof(*replica));
-    /* In memory, if that is to be had: each step waits for the disk. */
-    const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    (void)snprintf(replica->root, sizeof(replica->root), "%s/limpet-tune.XXXXXX", parent);
-    assert_non_null(mkdtemp(replica->root));
     replica_write(replica, "/proc/sys/net/core/somaxconn", "4096\n");
     replica_write(replica, "/proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t33554432\n");
     replica_write(replica, "/proc/sys/net/ipv4/tcp_mem", "190000\t250000\t380000\n");
@@ -111,6 +106,16 @@ void replica_open(struct replica *replica)
     replica_write(replica, "/etc/sysctl.d/10-other.conf", "# other\nvm.swappiness = 10\n");
     assert_int_equal(mkdir(replica_path(replica, "/var"), 0755), 0);
     assert_int_equal(mkdir(replica_path(replica, "/var/lib"), 0755), 0);
+}
+
+void replica_open(struct replica *replica)
+{
+    memset(replica, 0, sizeof(*replica));
+    /* In memory, if that is to be had: each step waits for the disk. */
+    const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    (void)snprintf(replica->root, sizeof(replica->root), "%s/limpet-tune.XXXXXX", parent);
+    assert_non_null(mkdtemp(replica->root));
+    replica_populate(replica);
     replica->out = open_memstream(&replica->text, &replica->text_size);
     assert_non_null(replica->out);
     replica->options = (struct apply_options){
@@ -231,4 +236,12 @@ void replica_expect_snapshot(const struct replica *replica, const char *before, 
         fail_msg("%s the tree is not as it was; before:\n%s\nnow:\n%s", when, before, now);
     }
     free(now);
+}
+
+void replica_expect_refused(struct replica *replica, int result, const char *said,
+                            const char *before)
+{
+    assert_int_equal(result, -1);
+    replica_expect_said(replica, said);
+    replica_expect_snapshot(replica, before, "after it was refused");
 }

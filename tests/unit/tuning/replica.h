@@ -17,7 +17,8 @@ struct replica {
 
 /* With a /proc/sys of some keys, /etc with a sysctl.d of somebody else's, /var/lib. */
 void replica_open(struct replica *replica);
-void replica_close(struct replica *replica); /* removes it */
+void replica_populate(const struct replica *replica); /* once more, on an empty root */
+void replica_close(struct replica *replica);          /* removes it */
 
 /* The path below the root; good until the next call. */
 const char *replica_path(const struct replica *replica, const char *path);
@@ -27,6 +28,10 @@ void replica_write(const struct replica *replica, const char *path, const char *
 char *replica_read(const struct replica *replica, const char *path, size_t *size); /* to be freed */
 void replica_expect(const struct replica *replica, const char *path, const char *text);
 void replica_expect_absent(const struct replica *replica, const char *path);
+
+/* Fails unless it failed, said so, and changed nothing. */
+void replica_expect_refused(struct replica *replica, int result, const char *said,
+                            const char *before);
 
 /* What was said since the last call; good until the next one. */
 const char *replica_said(struct replica *replica);
