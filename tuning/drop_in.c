@@ -10,12 +10,16 @@ static const char *const paths[] = {
     [CHANGE_LOGIN_LIMIT] = DROP_IN_LOGIN,
 };
 
+static const char sysctl_head[] = "Kernel settings for Limpet.";
+static const char unit_head[] = "Limits of the service. They hold from its next start.";
+static const char login_head[] =
+    "Hard limits of login shells alone, from the next login: for limpet and limpet-bench started "
+    "by hand, which raise their own soft limits. Services do not read this file.";
+
 static const char *const heads[] = {
-    [CHANGE_SYSCTL] = "Kernel settings for Limpet.",
-    [CHANGE_UNIT_LIMIT] = "Limits of the service. They hold from its next start.",
-    [CHANGE_LOGIN_LIMIT] =
-        "Hard limits of login shells alone, from the next login: for limpet and limpet-bench "
-        "started by hand, which raise their own soft limits. Services do not read this file.",
+    [CHANGE_SYSCTL] = sysctl_head,
+    [CHANGE_UNIT_LIMIT] = unit_head,
+    [CHANGE_LOGIN_LIMIT] = login_head,
 };
 
 const char *drop_in_path(enum change_kind kind)

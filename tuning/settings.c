@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 
+PRINTF_LIKE(2, 0)
 static void write_why(struct want *want, const char *format, va_list arguments)
 {
     int size = vsnprintf(want->why, sizeof(want->why), format, arguments);
