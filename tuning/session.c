@@ -200,5 +200,6 @@ void session_hold_signals(bool hold)
     for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++) {
         (void)sigaddset(&set, ending[i]);
     }
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread. */
     (void)sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }

@@ -5,6 +5,7 @@
 PRINTF_LIKE(2, 0)
 static void write_why(struct want *want, const char *format, va_list arguments)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): the analyser does not see va_start. */
     int size = vsnprintf(want->why, sizeof(want->why), format, arguments);
 
     ASSERT(size > 0);
@@ -53,6 +54,7 @@ void want_cost(struct want *want, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): the analyser does not see va_start. */
     (void)vsnprintf(want->cost, sizeof(want->cost), format, arguments);
     va_end(arguments);
 }

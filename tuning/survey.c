@@ -88,7 +88,7 @@ static void find_original(const struct survey *survey, const struct journal_valu
     if (is_ours) {
         memcpy(value->old[GOAL_ORIGINAL], known->old[GOAL_ORIGINAL], LIVE_SIZE);
     }
-    if (is_ours && strcmp(survey->earlier->boot, journal->boot) != 0) {
+    if (is_ours && survey->earlier && strcmp(survey->earlier->boot, journal->boot) != 0) {
         sysctl_files_find(survey->tree, value->key, &setters);
         const struct sysctl_setter *winner = sysctl_files_winner(&setters, DROP_IN_SYSCTL);
         if (winner) {

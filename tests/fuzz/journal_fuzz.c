@@ -58,6 +58,7 @@ static void read_and_write(char *text, size_t size)
     free(again);
 }
 
+/* NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer's. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 64);

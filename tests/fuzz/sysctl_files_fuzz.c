@@ -47,6 +47,7 @@ static void require_alike(const struct setting_line *line)
             setting_line_sets(&other, "net.core.somaxconn"));
 }
 
+/* NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer's. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1);

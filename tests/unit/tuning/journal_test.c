@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#define UNIT_LINE "file " DROP_IN_UNIT "\n"
+
 static struct journal sample;
 
 static char *encode(const struct journal *journal, size_t *size)
@@ -127,8 +129,8 @@ static void test_refused(void **state)
         "value a\nkind other\n",
         "value a\nabsent perhaps\n",
         "value a\nmade now\n",
-        "file " DROP_IN_UNIT "\nbefore something\n",
-        "file " DROP_IN_UNIT "\noriginal earlier\n",
+        (UNIT_LINE "before something\n"),
+        (UNIT_LINE "original earlier\n"),
         "store perhaps\n",
         "made now\n",
         "time\n",
