@@ -79,6 +79,11 @@ static void test_memory(void **state)
     assert_int_equal(machine.memory_bytes, 4ull << 30);
     assert_true(machine.is_container);
 
+    scratch_write(&scratch, "/sys/fs/cgroup/memory.max", "17179869185\n"); /* more than there is */
+    assert_int_equal(read_machine(NULL, 0), 0);
+    assert_int_equal(machine.memory_bytes, 16ull << 30);
+    assert_false(machine.is_container);
+
     scratch_write(&scratch, "/sys/fs/cgroup/memory.max", "max\n");
     assert_int_equal(read_machine(NULL, 0), 0);
     assert_int_equal(machine.memory_bytes, 16ull << 30);
@@ -113,6 +118,7 @@ static void test_the_server(void **state)
     (void)state;
     scratch_write(&scratch, "/proc/812/comm", "limpet\n");
     scratch_write(&scratch, "/proc/97/comm", "limpet-bench\n");
+    scratch_write(&scratch, "/proc/1205/comm", "limpet\n"); /* the next one, to take over */
     scratch_write(&scratch, "/proc/812/cgroup", "0::/system.slice/limpet.service\n");
     assert_int_equal(read_machine(NULL, 0), 0);
     assert_int_equal(machine.pid, 812);

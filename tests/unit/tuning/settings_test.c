@@ -132,6 +132,17 @@ static void test_five_millions(void **state)
     WANTS(&target, "net.ipv4.neigh.default.gc_thresh3", 8192);
 }
 
+/* 8 GB are 2097152 pages, of which the kernel takes 3/32: 196608, for 157286 connections. */
+static void test_the_kernels_own_tcp_memory(void **state)
+{
+    struct target target = target_of(157286, 8, 8 * GIGABYTE);
+
+    (void)state;
+    LEAVES(&target, "net.ipv4.tcp_mem");
+    target.connections = 157288;
+    WANTS(&target, "net.ipv4.tcp_mem", 98305, 131073, 196610);
+}
+
 static void test_memory_bounds_tcp(void **state)
 {
     struct want want;
@@ -236,6 +247,7 @@ int main(void)
         cmocka_unit_test(test_a_hundred_thousand),
         cmocka_unit_test(test_a_million),
         cmocka_unit_test(test_five_millions),
+        cmocka_unit_test(test_the_kernels_own_tcp_memory),
         cmocka_unit_test(test_memory_bounds_tcp),
         cmocka_unit_test(test_a_larger_backlog_wants_a_larger_somaxconn),
         cmocka_unit_test(test_without_tracking),
