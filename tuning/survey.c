@@ -80,8 +80,8 @@ static void find_source(const struct survey *survey, struct journal_value *value
 static void find_original(const struct survey *survey, const struct journal_value *known,
                           const struct journal *journal, struct journal_value *value)
 {
-    const bool is_ours =
-        known && !known->is_absent && live_equal(value->old[GOAL_BEFORE], known->to);
+    const bool is_ours = survey->earlier && known && !known->is_absent &&
+                         live_equal(value->old[GOAL_BEFORE], known->to);
     struct sysctl_setters setters;
 
     memcpy(value->old[GOAL_ORIGINAL], value->old[GOAL_BEFORE], LIVE_SIZE);

@@ -18,10 +18,10 @@
 /* Where a value is found: in a netstat group, on a line of sockstat, or at a place of a sysctl. */
 struct source {
     enum kernel_value value;
+    uint32_t place;
     const char *path;
     const char *group;
     const char *name;
-    uint32_t place;
 };
 
 #define NETSTAT   "/proc/self/net/netstat"
@@ -31,57 +31,57 @@ struct source {
 
 /* Those of one file stand together: it is read once. */
 static const struct source sources[] = {
-    {KERNEL_LISTEN_OVERFLOWS, NETSTAT, "TcpExt:", "ListenOverflows", 0},
-    {KERNEL_LISTEN_DROPS, NETSTAT, "TcpExt:", "ListenDrops", 0},
-    {KERNEL_SYN_COOKIES, NETSTAT, "TcpExt:", "TCPReqQFullDoCookies", 0},
-    {KERNEL_SYN_DROPS, NETSTAT, "TcpExt:", "TCPReqQFullDrop", 0},
-    {KERNEL_MEMORY_PRESSURES, NETSTAT, "TcpExt:", "TCPMemoryPressures", 0},
-    {KERNEL_ABORTS_ON_MEMORY, NETSTAT, "TcpExt:", "TCPAbortOnMemory", 0},
-    {KERNEL_ABORTS_ON_TIMEOUT, NETSTAT, "TcpExt:", "TCPAbortOnTimeout", 0},
-    {KERNEL_TIME_WAIT_OVERFLOWS, NETSTAT, "TcpExt:", "TCPTimeWaitOverflow", 0},
-    {KERNEL_BACKLOG_DROPS, NETSTAT, "TcpExt:", "TCPBacklogDrop", 0},
-    {KERNEL_TCP_SOCKETS, SOCKSTAT, "TCP:", "alloc", 0},
-    {KERNEL_TIME_WAIT, SOCKSTAT, "TCP:", "tw", 0},
-    {KERNEL_ORPHANS, SOCKSTAT, "TCP:", "orphan", 0},
-    {KERNEL_TCP_PAGES, SOCKSTAT, "TCP:", "mem", 0},
-    {KERNEL_TCP_PAGES_MIN, TCP_MEM, NULL, NULL, 0},
-    {KERNEL_TCP_PAGES_PRESSURE, TCP_MEM, NULL, NULL, 1},
-    {KERNEL_TCP_PAGES_MAX, TCP_MEM, NULL, NULL, 2},
-    {KERNEL_ORPHANS_MAX, "/proc/sys/net/ipv4/tcp_max_orphans", NULL, NULL, 0},
-    {KERNEL_FILES, "/proc/sys/fs/file-nr", NULL, NULL, 0},
-    {KERNEL_FILES_MAX, "/proc/sys/fs/file-nr", NULL, NULL, 2},
-    {KERNEL_TRACKED, CONNTRACK "count", NULL, NULL, 0},
-    {KERNEL_TRACKED_MAX, CONNTRACK "max", NULL, NULL, 0},
+    {KERNEL_LISTEN_OVERFLOWS, 0, NETSTAT, "TcpExt:", "ListenOverflows"},
+    {KERNEL_LISTEN_DROPS, 0, NETSTAT, "TcpExt:", "ListenDrops"},
+    {KERNEL_SYN_COOKIES, 0, NETSTAT, "TcpExt:", "TCPReqQFullDoCookies"},
+    {KERNEL_SYN_DROPS, 0, NETSTAT, "TcpExt:", "TCPReqQFullDrop"},
+    {KERNEL_MEMORY_PRESSURES, 0, NETSTAT, "TcpExt:", "TCPMemoryPressures"},
+    {KERNEL_ABORTS_ON_MEMORY, 0, NETSTAT, "TcpExt:", "TCPAbortOnMemory"},
+    {KERNEL_ABORTS_ON_TIMEOUT, 0, NETSTAT, "TcpExt:", "TCPAbortOnTimeout"},
+    {KERNEL_TIME_WAIT_OVERFLOWS, 0, NETSTAT, "TcpExt:", "TCPTimeWaitOverflow"},
+    {KERNEL_BACKLOG_DROPS, 0, NETSTAT, "TcpExt:", "TCPBacklogDrop"},
+    {KERNEL_TCP_SOCKETS, 0, SOCKSTAT, "TCP:", "alloc"},
+    {KERNEL_TIME_WAIT, 0, SOCKSTAT, "TCP:", "tw"},
+    {KERNEL_ORPHANS, 0, SOCKSTAT, "TCP:", "orphan"},
+    {KERNEL_TCP_PAGES, 0, SOCKSTAT, "TCP:", "mem"},
+    {KERNEL_TCP_PAGES_MIN, 0, TCP_MEM, NULL, NULL},
+    {KERNEL_TCP_PAGES_PRESSURE, 1, TCP_MEM, NULL, NULL},
+    {KERNEL_TCP_PAGES_MAX, 2, TCP_MEM, NULL, NULL},
+    {KERNEL_ORPHANS_MAX, 0, "/proc/sys/net/ipv4/tcp_max_orphans", NULL, NULL},
+    {KERNEL_FILES, 0, "/proc/sys/fs/file-nr", NULL, NULL},
+    {KERNEL_FILES_MAX, 2, "/proc/sys/fs/file-nr", NULL, NULL},
+    {KERNEL_TRACKED, 0, CONNTRACK "count", NULL, NULL},
+    {KERNEL_TRACKED_MAX, 0, CONNTRACK "max", NULL, NULL},
 };
 #define SOURCES (sizeof(sources) / sizeof(sources[0]))
 
 struct row {
     enum kernel_value value;
+    bool in_pages;
     const char *name;
     const char *type;
     const char *label; /* `name="value"`, or NULL */
-    bool in_pages;
     const char *help;
 };
 
 #define EVENT(value, label)                                                                        \
     {                                                                                              \
-        KERNEL_##value, "limpet_tcp_events_total", "counter", "event=\"" label "\"", false,        \
+        KERNEL_##value, false, "limpet_tcp_events_total", "counter", "event=\"" label "\"",        \
             "What TCP of this network namespace did for want of something, by event."              \
     }
 #define TCP_LIMIT(value, label)                                                                    \
     {                                                                                              \
-        KERNEL_TCP_PAGES_##value, "limpet_tcp_memory_limit_bytes", "gauge", "limit=\"" label "\"", \
-            true,                                                                                  \
+        KERNEL_TCP_PAGES_##value, true, "limpet_tcp_memory_limit_bytes", "gauge",                  \
+            "limit=\"" label "\"",                                                                 \
             "net.ipv4.tcp_mem of the host: above pressure windows shrink, above max sends and "    \
             "connections fail."                                                                    \
     }
 
 /* clang-format off */
 static const struct row rows[] = {
-    {KERNEL_LISTEN_OVERFLOWS, "limpet_listen_overflows_total", "counter", NULL, false,
+    {KERNEL_LISTEN_OVERFLOWS, false, "limpet_listen_overflows_total", "counter", NULL,
      "Connections that found an accept queue full, of all listeners of this network namespace."},
-    {KERNEL_LISTEN_DROPS, "limpet_listen_drops_total", "counter", NULL, false,
+    {KERNEL_LISTEN_DROPS, false, "limpet_listen_drops_total", "counter", NULL,
      "Connections dropped by listeners for any reason, of this network namespace."},
     EVENT(SYN_COOKIES, "syn_cookies_sent"),
     EVENT(SYN_DROPS, "syn_dropped"),
@@ -90,27 +90,27 @@ static const struct row rows[] = {
     EVENT(ABORTS_ON_TIMEOUT, "abort_on_timeout"),
     EVENT(TIME_WAIT_OVERFLOWS, "time_wait_overflow"),
     EVENT(BACKLOG_DROPS, "backlog_drop"),
-    {KERNEL_TCP_SOCKETS, "limpet_tcp_sockets", "gauge", NULL, false,
+    {KERNEL_TCP_SOCKETS, false, "limpet_tcp_sockets", "gauge", NULL,
      "TCP sockets that the host has memory for, of all its programs."},
-    {KERNEL_TIME_WAIT, "limpet_tcp_time_wait", "gauge", NULL, false,
+    {KERNEL_TIME_WAIT, false, "limpet_tcp_time_wait", "gauge", NULL,
      "Connections in TIME_WAIT, of this network namespace."},
-    {KERNEL_ORPHANS, "limpet_tcp_orphans", "gauge", NULL, false,
+    {KERNEL_ORPHANS, false, "limpet_tcp_orphans", "gauge", NULL,
      "TCP sockets that no program holds any more, of the host: closed, with data that is not acknowledged."},
-    {KERNEL_ORPHANS_MAX, "limpet_tcp_orphans_limit", "gauge", NULL, false,
+    {KERNEL_ORPHANS_MAX, false, "limpet_tcp_orphans_limit", "gauge", NULL,
      "net.ipv4.tcp_max_orphans: what is closed above it is reset."},
-    {KERNEL_TCP_PAGES, "limpet_tcp_memory_bytes", "gauge", NULL, true,
+    {KERNEL_TCP_PAGES, true, "limpet_tcp_memory_bytes", "gauge", NULL,
      "Memory of data in the host's TCP buffers; idle connections have none."},
     TCP_LIMIT(MIN, "min"),
     TCP_LIMIT(PRESSURE, "pressure"),
     TCP_LIMIT(MAX, "max"),
-    {KERNEL_SOCKET_BYTES, "limpet_kernel_bytes_per_socket", "gauge", NULL, false,
+    {KERNEL_SOCKET_BYTES, false, "limpet_kernel_bytes_per_socket", "gauge", NULL,
      "An estimate: 4,200 bytes of kernel objects of an idle connection, as measured, and its share of limpet_tcp_memory_bytes."},
-    {KERNEL_FILES, "limpet_host_files", "gauge", NULL, false,
+    {KERNEL_FILES, false, "limpet_host_files", "gauge", NULL,
      "Open files of the host; direct descriptors of connections are among them."},
-    {KERNEL_FILES_MAX, "limpet_host_files_limit", "gauge", NULL, false, "fs.file-max."},
-    {KERNEL_TRACKED, "limpet_conntrack_entries", "gauge", NULL, false,
+    {KERNEL_FILES_MAX, false, "limpet_host_files_limit", "gauge", NULL, "fs.file-max."},
+    {KERNEL_TRACKED, false, "limpet_conntrack_entries", "gauge", NULL,
      "Tracked connections (nf_conntrack) of this network namespace; absent without the module."},
-    {KERNEL_TRACKED_MAX, "limpet_conntrack_limit", "gauge", NULL, false,
+    {KERNEL_TRACKED_MAX, false, "limpet_conntrack_limit", "gauge", NULL,
      "nf_conntrack_max: packets of new connections above it are dropped."},
 };
 /* clang-format on */

@@ -19,12 +19,10 @@ static void look_at_mark(struct readiness *readiness, const struct readiness_fac
 {
     const uint64_t mark = mark_of(facts);
 
-    if (facts->high_percent == 0) {
+    if (facts->high_percent == 0 || facts->open < mark - mark / GAP_SHARE) {
         readiness->is_full = false;
     } else if (facts->open >= mark) {
         readiness->is_full = true;
-    } else if (facts->open < mark - mark / GAP_SHARE) {
-        readiness->is_full = false;
     }
 }
 
@@ -57,10 +55,10 @@ void readiness_look(struct readiness *readiness, const struct readiness_facts *f
         add_line(health, "not ready: %s\n", facts->broker_problem);
     }
     if (facts->silent_shard != NONE) {
-        add_line(health, "not ready: shard %u has not ticked for %u s\n", facts->silent_shard,
+        add_line(health, "not ready: shard %u has not ticked for %d s\n", facts->silent_shard,
                  ALIVE_SILENCE_MS_MAX / 1000);
         (void)snprintf(health->not_live, sizeof(health->not_live),
-                       "not live: shard %u has not ticked for %u s\n", facts->silent_shard,
+                       "not live: shard %u has not ticked for %d s\n", facts->silent_shard,
                        ALIVE_SILENCE_MS_MAX / 1000);
     }
 }
