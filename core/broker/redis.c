@@ -255,6 +255,37 @@ static const struct broker_kind redis_kind = {
     .health = redis_health,
 };
 
+/* Who names such a file expects that the connection is secured. */
+static const char *fault_of_tls(const struct redis_options *options)
+{
+    if (!options->tls && options->tls_ca_file) {
+        return "redis.tls_ca_file: without redis.tls; allowed: with redis.tls: true";
+    }
+    if (!options->tls && options->tls_certificate_file) {
+        return "redis.tls_certificate_file: without redis.tls; allowed: with redis.tls: true";
+    }
+    if (!options->tls && options->tls_key_file) {
+        return "redis.tls_key_file: without redis.tls; allowed: with redis.tls: true";
+    }
+    if (!options->tls && options->tls_name) {
+        return "redis.tls_name: without redis.tls; allowed: with redis.tls: true";
+    }
+    if (!options->tls_certificate_file != !options->tls_key_file) {
+        return "redis.tls_certificate_file, redis.tls_key_file: one without the other; allowed: both";
+    }
+    return NULL;
+}
+
+/* The stream would have the name of one of a channel's keys: prefix{channel}:... */
+static bool is_own_key(const struct redis_options *options)
+{
+    const size_t size = strlen(options->prefix);
+
+    return options->forward == REDIS_FORWARD_STREAM &&
+           strncmp(options->forward_name, options->prefix, size) == 0 &&
+           options->forward_name[size] == '{';
+}
+
 static const char *fault_of(const struct redis_options *options)
 {
     struct redis_address address;
@@ -283,10 +314,13 @@ static const char *fault_of(const struct redis_options *options)
     if (options->user && !options->password_file) {
         return "redis.user: without a password; allowed: with redis.password_file";
     }
-    if (!options->tls_certificate_file != !options->tls_key_file) {
-        return "redis.tls_certificate_file, redis.tls_key_file: one without the other; allowed: both";
+    if (options->sentinel_user && !options->sentinel_password_file) {
+        return "redis.sentinel_user: without a password; allowed: with redis.sentinel_password_file";
     }
-    return NULL;
+    if (is_own_key(options)) {
+        return "redis.forward_name: redis.prefix and a brace, as channels' own keys; allowed: another name";
+    }
+    return fault_of_tls(options);
 }
 
 static bool has_password(const char *option, const char *path, char *message, size_t message_size)

@@ -109,6 +109,14 @@ static void validate_token(const struct options *options, FILE *errors, int *pro
            "token.size_max and 512 bytes at least");
 }
 
+/* The option itself is the only rule where no namespace has one. */
+static bool may_be_published(const struct options *options, const char *channel)
+{
+    const struct namespace *space = namespace_of(&options->namespaces, slice_text(channel));
+
+    return !space->name || space->who[NAMESPACE_PUBLISH] != WHO_NOBODY;
+}
+
 static void validate_channels(const struct options *options, FILE *errors, int *problems)
 {
     const char *channel = options->plain.publish_channel;
@@ -116,6 +124,9 @@ static void validate_channels(const struct options *options, FILE *errors, int *
 
     expect(errors, problems, size == 0 || (size <= CHANNEL_NAME_MAX && channel[size - 1] != '*'),
            "plain.publish_channel: a pattern or too long; allowed: one channel, at most 255 bytes");
+    expect(errors, problems, size == 0 || may_be_published(options, channel),
+           "plain.publish_channel: in its namespace (namespaces) nobody may publish; allowed: "
+           "a channel of one with publish=client, claim or subscriber");
     expect(errors, problems,
            !options->token.in_query ||
                strcmp(options->token.query_name, options->plain.channels_query) != 0,
@@ -209,39 +220,6 @@ int options_validate(const struct options *options, FILE *errors)
 
 /* --- description ------------------------------------------------------------------------------ */
 
-/* An entry as a flag takes it. */
-static void print_entry(const struct option_list *list, uint32_t index, FILE *out)
-{
-    char *const *texts = list->texts + (size_t)index * list->text_count;
-
-    if (list->text_count == 1) {
-        (void)fprintf(out, "%s", texts[0]);
-    } else if (list->text_count == OPTION_TEXTS_MAX) {
-        (void)fprintf(out, "%s", texts[0]);
-        for (uint32_t i = 1; i < list->text_count; i++) {
-            if (texts[i]) {
-                (void)fprintf(out, ":%s=%s", list->names[i], texts[i]);
-            }
-        }
-    } else if (list->text_count == 2) {
-        (void)fprintf(out, "%s:%s", texts[0], texts[1]);
-    } else {
-        (void)fprintf(out, "%s%s%s%s%s", texts[0] ? texts[0] : "", texts[0] ? "=" : "",
-                      texts[1] ? texts[1] : "", texts[1] ? ":" : "", texts[2]);
-    }
-}
-
-static void print_list(struct options *options, const struct option_row *row, FILE *out)
-{
-    struct option_list list = option_list_of(options, row);
-
-    (void)fprintf(out, "%s", *list.count == 0 ? "none" : "");
-    for (uint32_t i = 0; i < *list.count; i++) {
-        (void)fprintf(out, "%s", i > 0 ? "," : "");
-        print_entry(&list, i, out);
-    }
-}
-
 void options_describe(const struct options *options, FILE *out)
 {
     struct options copy = *options; /* shallow, to be read like one that can be set */
@@ -253,11 +231,7 @@ void options_describe(const struct options *options, FILE *out)
         FILE *stream = open_memstream(&value, &value_size);
 
         ASSERT(stream);
-        if (option_is_list(row)) {
-            print_list(&copy, row, stream);
-        } else {
-            option_value_print(option_place(&copy, row), row, stream);
-        }
+        option_print(&copy, row, stream);
         int closed = fclose(stream);
         ASSERT(closed == 0);
         (void)fprintf(out, "%-34s %-16s %s\n", row->info.name, value, row->info.help);

@@ -238,6 +238,13 @@ MUST_CHECK const struct option_info *options_info(size_t index);
  * errors. */
 MUST_CHECK int options_validate(const struct options *options, FILE *errors);
 
+/*
+ * What is given, and comes to nothing with the other options, or has an effect that few will want:
+ * the next one, as "name: what and why". *next is 0 at first. False: there are no more.
+ */
+MUST_CHECK bool options_warning(const struct options *options, size_t *next, char *message,
+                                size_t message_size);
+
 /* Writes every option with its value and help, lined up: `limpet options`, with the defaults. Then
  * the keys of an entry of namespaces in the same way. */
 void options_describe(const struct options *options, FILE *out);

@@ -430,3 +430,48 @@ int option_list_add(struct options *options, const struct option_row *row, const
     free(copy);
     return result;
 }
+
+/* --- lists as text
+ * -------------------------------------------------------------------------------- */
+
+/* An entry as a flag takes it. */
+static void print_entry(const struct option_list *list, uint32_t index, FILE *out)
+{
+    char *const *texts = list->texts + (size_t)index * list->text_count;
+
+    if (list->text_count == 1) {
+        (void)fprintf(out, "%s", texts[0]);
+    } else if (list->text_count == OPTION_TEXTS_MAX) {
+        (void)fprintf(out, "%s", texts[0]);
+        for (uint32_t i = 1; i < list->text_count; i++) {
+            if (texts[i]) {
+                (void)fprintf(out, ":%s=%s", list->names[i], texts[i]);
+            }
+        }
+    } else if (list->text_count == 2) {
+        (void)fprintf(out, "%s:%s", texts[0], texts[1]);
+    } else {
+        (void)fprintf(out, "%s%s%s%s%s", texts[0] ? texts[0] : "", texts[0] ? "=" : "",
+                      texts[1] ? texts[1] : "", texts[1] ? ":" : "", texts[2]);
+    }
+}
+
+static void print_list(struct options *options, const struct option_row *row, FILE *out)
+{
+    struct option_list list = option_list_of(options, row);
+
+    (void)fprintf(out, "%s", *list.count == 0 ? "none" : "");
+    for (uint32_t i = 0; i < *list.count; i++) {
+        (void)fprintf(out, "%s", i > 0 ? "," : "");
+        print_entry(&list, i, out);
+    }
+}
+
+void option_print(struct options *options, const struct option_row *row, FILE *out)
+{
+    if (option_is_list(row)) {
+        print_list(options, row, out);
+    } else {
+        option_value_print(option_place(options, row), row, out);
+    }
+}

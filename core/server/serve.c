@@ -240,6 +240,15 @@ static void block_signals(struct run *run)
     ASSERT(run->signal_fd >= 0);
 }
 
+static void warn(const struct options *options)
+{
+    char message[MESSAGE_SIZE];
+
+    for (size_t next = 0; options_warning(options, &next, message, sizeof(message));) {
+        LOG(LOG_WARN, "questionable option", log_text("option", message));
+    }
+}
+
 int serve(const struct arguments *arguments)
 {
     struct run *run = calloc(1, sizeof(*run));
@@ -252,6 +261,7 @@ int serve(const struct arguments *arguments)
     fetch_setup();
     block_signals(run);
     ASSERT(signal(SIGPIPE, SIG_IGN) != SIG_ERR); /* a log whose reader has gone ends no server */
+    warn(&arguments->options);
     if (service_open(&run->service, &arguments->options) == 0) {
         result = run_server(run);
     }
@@ -270,6 +280,11 @@ int serve_check(const struct arguments *arguments)
 
     ASSERT(service != NULL);
     int result = service_check(service, &arguments->options);
+    char message[MESSAGE_SIZE];
+
+    for (size_t next = 0; options_warning(&arguments->options, &next, message, sizeof(message));) {
+        (void)fprintf(stderr, "warning: %s\n", message);
+    }
     if (result == 0) {
         budget_print(&service->budget, &arguments->options, stdout);
         options_describe_namespaces(&arguments->options, stdout);

@@ -414,13 +414,32 @@ class Reaching(Case):
                            (("--redis.tls", "true", "--redis.tls-ca-file", password), f"{password}: no certificate"),
                            (("--redis.tls", "true", "--redis.tls-certificate-file", password, "--redis.tls-key-file",
                              password), f"redis.tls_certificate_file: {password}: no start line"),
-                           (("--redis.tls-key-file", password), "redis.tls_certificate_file")):
+                           (("--redis.tls", "true", "--redis.tls-key-file", password), "redis.tls_certificate_file"),
+                           (("--redis.tls-ca-file", password), "redis.tls_ca_file: without redis.tls"),
+                           (("--redis.tls-certificate-file", password), "redis.tls_certificate_file: without redis.tls"),
+                           (("--redis.tls-key-file", password), "redis.tls_key_file: without redis.tls"),
+                           (("--redis.tls-name", "a"), "redis.tls_name: without redis.tls"),
+                           (("--redis.topology", "sentinel", "--redis.sentinel-user", "u"),
+                            "redis.sentinel_user: without a password"),
+                           (("--redis.forward-name", "limpet:{a}:stream"), "redis.forward_name: redis.prefix and a brace"),
+                           (("--plain.publish-channel", "n:a", "--namespaces", "n:publish=nobody"),
+                            "plain.publish_channel: in its namespace (namespaces) nobody may publish")):
             with self.subTest(more=more):
                 ran = subprocess.run([LIMPET, "serve", "--state", self.enterContext(Folder()), "--listen", "127.0.0.1:0",
                                       "--broker.kind", "redis", *more], capture_output=True, text=True, timeout=PATIENCE,
                                      check=False)
                 self.assertNotEqual(ran.returncode, 0)
                 self.assertIn(said, ran.stderr)
+
+    def test_options_that_come_to_nothing(self):
+        redis = self.redis()
+        server = self.server(*flags(redis, "--redis.master-name", "other"))
+        self.assertIn("redis.master_name: has no effect, for redis.topology is single",
+                      server.wait_for_log("questionable option"))
+        ran = subprocess.run([LIMPET, "check", "--state", self.enterContext(Folder()), "--redis.nodes", "other:1"],
+                             capture_output=True, text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(ran.returncode, 0)
+        self.assertIn("warning: redis.nodes: has no effect, for broker.kind is memory", ran.stderr)
 
 
 if __name__ == "__main__":

@@ -377,6 +377,7 @@ static void options_fit_each_other(void **state)
     (void)state;
     expect_invalid("plain.publish_channel", "news:a", NULL);
     expect_invalid("plain.publish_channel", "news:*", "plain.publish_channel: a pattern");
+    expect_invalid("namespaces", "a:publish=nobody", NULL);
     expect_invalid("plain.channels_query", "token", NULL); /* as long as no token stands there */
     expect_invalid("namespaces", "a:history_age=5m:history_size=1", NULL);
     expect_invalid("namespaces", "a:history_age=5m", "namespaces: history_age without");
@@ -402,6 +403,28 @@ static void options_fit_each_other(void **state)
     expect_invalid("heartbeat.ping_interval", "1s", NULL);
     /* Port 0, the kernel's choice, is another one each time. */
     expect_invalid("listen", "127.0.0.1:0,127.0.0.1:0", NULL);
+}
+
+static void somebody_may_publish_where_clients_do(void **state)
+{
+    static const char *const rules[] = {"claim", "client", "subscriber", "nobody"};
+    struct options options;
+    FILE *errors = fopen("/dev/null", "w");
+
+    (void)state;
+    assert_non_null(errors);
+    options_init(&options);
+    expect_set(&options, "tls.certificates", "a:b");
+    expect_set(&options, "token.keys", "HS256:/a");
+    expect_set(&options, "plain.publish_channel", "n:a");
+    for (size_t i = 0; i < COUNT(rules); i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "m:publish=nobody,n:publish=%s", rules[i]);
+        expect_set(&options, "namespaces", text);
+        assert_int_equal(options_validate(&options, errors), i < 3 ? 0 : -1);
+    }
+    assert_int_equal(fclose(errors), 0);
+    options_free(&options);
 }
 
 static void keys_and_certificates_are_needed(void **state)
@@ -481,6 +504,7 @@ int main(void)
         cmocka_unit_test(namespaces_as_flags),
         cmocka_unit_test(namespaces_are_described),
         cmocka_unit_test(options_fit_each_other),
+        cmocka_unit_test(somebody_may_publish_where_clients_do),
         cmocka_unit_test(keys_and_certificates_are_needed),
         cmocka_unit_test(every_option_is_described),
     };
