@@ -217,32 +217,3 @@ int options_validate(const struct options *options, FILE *errors)
     validate_channels(options, errors, &problems);
     return problems == 0 ? 0 : -1;
 }
-
-/* --- description ------------------------------------------------------------------------------ */
-
-void options_describe(const struct options *options, FILE *out)
-{
-    struct options copy = *options; /* shallow, to be read like one that can be set */
-    const struct option_row *row;
-
-    for (size_t i = 0; (row = option_row_at(i)); i++) {
-        char *value = NULL;
-        size_t value_size = 0;
-        FILE *stream = open_memstream(&value, &value_size);
-
-        ASSERT(stream);
-        option_print(&copy, row, stream);
-        int closed = fclose(stream);
-        ASSERT(closed == 0);
-        (void)fprintf(out, "%-34s %-16s %s\n", row->info.name, value, row->info.help);
-        free(value);
-    }
-    option_namespace_describe_keys(out);
-}
-
-void options_describe_namespaces(const struct options *options, FILE *out)
-{
-    for (uint32_t i = 0; i < options->namespaces.count; i++) {
-        option_namespace_describe(&options->namespaces.entries[i], out);
-    }
-}

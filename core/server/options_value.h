@@ -16,7 +16,7 @@ MUST_CHECK int option_value_set(void *place, const struct option_row *row, const
 /* Writes a field that is no list: "64KB", "true", "unset". */
 void option_value_print(const void *place, const struct option_row *row, FILE *out);
 
-/* Writes any option as a flag takes it; an empty list as "none". */
+/* Writes any option as a flag takes it; an empty list as "none". In options_print.c. */
 void option_print(struct options *options, const struct option_row *row, FILE *out);
 
 /* Appends an entry of text_count texts (NULL: left out) to a list; they are copied. Returns
