@@ -9,6 +9,7 @@
 #define VALUE_WIDTH 24u
 #define NAME_WIDTH  22u
 #define COUNT_WIDTH 14u
+#define LABEL_WIDTH 6
 
 /* A verdict with its numbers; the columns of what is counted are narrower, its words are longer. */
 static void print_row(FILE *out, enum verdict verdict, const char *name, const char *now,
@@ -31,25 +32,25 @@ static void print_counted(FILE *out, enum verdict verdict, const char *name, con
     page_wrap(out, 2 + STATE_WIDTH + NAME_WIDTH + 1 + COUNT_WIDTH + 1, words);
 }
 
-static void print_note(FILE *out, const char *words)
+static void print_note(FILE *out, const char *label, const char *words)
 {
-    text_print(out, "%*s", 2 + STATE_WIDTH + 2, "");
-    page_wrap(out, 2 + STATE_WIDTH + 2, words);
+    text_print(out, "%*s%-*s", 2 + STATE_WIDTH, "", LABEL_WIDTH, label);
+    page_wrap(out, 2 + STATE_WIDTH + LABEL_WIDTH, words);
 }
 
 /* ">= 8192"; of several numbers only those that are looked at have a sign. */
 static void format_wanted(const struct finding *finding, char *out, size_t size)
 {
     const char compare = finding->setting->compare[0];
+    const uint64_t enough = finding->want.enough;
     const char *sign = "";
     char wanted[HOST_TEXT_MAX];
 
     plan_wanted(finding, true, wanted, sizeof(wanted));
-    if (finding->want.count == 1 && finding->want.numbers[0] != WANT_INFINITE) {
-        char number[HOST_TEXT_MAX];
-        reading_format(finding->want.numbers, 1, finding->setting->unit, number, sizeof(number));
-        (void)snprintf(wanted, sizeof(wanted), "%s", number);
-        sign = compare == '>' ? ">= " : compare == '<' && finding->want.numbers[0] > 0 ? "<= " : "";
+    if (finding->want.count == 1 && (enough > 0 || finding->want.numbers[0] != WANT_INFINITE)) {
+        const uint64_t *number = enough > 0 ? &enough : finding->want.numbers;
+        reading_format(number, 1, finding->setting->unit, wanted, sizeof(wanted));
+        sign = compare == '>' ? ">= " : compare == '<' && *number > 0 ? "<= " : "";
     }
     (void)snprintf(out, size, "%s%s", sign, wanted[0] != '\0' ? wanted : "as it is");
 }
@@ -64,9 +65,9 @@ static void print_finding(const struct finding *finding, FILE *out)
     format_wanted(finding, wanted, sizeof(wanted));
     print_row(out, finding->verdict, setting->key, now, wanted);
     if (verdict_is_bad(finding->verdict)) {
-        print_note(out, finding->want.why);
+        print_note(out, "why", finding->want.why);
         if (setting->risk) {
-            print_note(out, setting->risk);
+            print_note(out, "risk", setting->risk);
         }
     }
 }
@@ -144,7 +145,7 @@ static void print_listeners(const struct check *check, FILE *out)
                            "%u is wanted; it holds for what listens from then on: "
                            "restart limpet",
                            check->backlog_min);
-            print_note(out, words);
+            print_note(out, "why", words);
         }
     }
 }
@@ -169,7 +170,7 @@ static void print_trial(const struct check *check, FILE *out)
     print_counted(out, check->trial.works ? VERDICT_OK : VERDICT_LOW, "a shard's ring",
                   check->trial.works ? "opened" : "refused", words);
     if (!check->trial.works) {
-        print_note(out, check->trial.message);
+        print_note(out, "why", check->trial.message);
     }
 }
 

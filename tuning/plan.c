@@ -30,29 +30,41 @@ static void choose_numbers(struct finding *finding)
     }
 }
 
-static enum verdict judge(const struct finding *finding, const struct target *target)
+/* Less may do, where more is written for the sake of later. */
+static bool is_enough(const struct finding *finding)
 {
-    const struct setting *setting = finding->setting;
     const struct reading *now = &finding->now;
     const struct want *want = &finding->want;
 
-    if (now->outcome == HOST_ABSENT) {
-        return VERDICT_ABSENT;
+    if (want->text) {
+        return strcmp(want->text, now->text) == 0;
     }
-    if (now->outcome == HOST_UNREADABLE) {
-        return VERDICT_UNKNOWN;
-    }
-    const enum verdict bad = setting->flags & SETTING_RISKY ? VERDICT_RISKY : VERDICT_LOW;
-    if (want->text && strcmp(want->text, now->text) != 0) {
-        return bad;
+    if (want->enough > 0) {
+        return now->numbers[0] >= want->enough;
     }
     for (uint32_t i = 0; i < want->count; i++) {
-        if (!number_is_right(setting->compare[i], now->numbers[i], want->numbers[i])) {
-            return bad;
+        if (!number_is_right(finding->setting->compare[i], now->numbers[i], want->numbers[i])) {
+            return false;
         }
     }
-    return setting->is_risky && setting->is_risky(target, now->numbers) ? VERDICT_RISKY
-                                                                        : VERDICT_OK;
+    return true;
+}
+
+static enum verdict judge(const struct finding *finding, const struct target *target)
+{
+    const struct setting *setting = finding->setting;
+
+    if (finding->now.outcome == HOST_ABSENT) {
+        return VERDICT_ABSENT;
+    }
+    if (finding->now.outcome == HOST_UNREADABLE) {
+        return VERDICT_UNKNOWN;
+    }
+    if (!is_enough(finding)) {
+        return setting->flags & SETTING_RISKY ? VERDICT_RISKY : VERDICT_LOW;
+    }
+    return setting->is_risky && setting->is_risky(target, finding->now.numbers) ? VERDICT_RISKY
+                                                                                : VERDICT_OK;
 }
 
 void finding_make(struct finding *finding, const struct setting *setting,

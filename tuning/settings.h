@@ -69,6 +69,7 @@ enum setting_flag {
 struct want {
     uint64_t numbers[WANT_NUMBERS_MAX];
     uint32_t count;
+    uint64_t enough;  /* less than the number to write, but it will do; 0: only that number will */
     const char *text; /* of settings that are words; borrowed, static */
     char why[256];    /* one sentence with the target's own numbers */
     char cost[160];   /* "": the setting's */

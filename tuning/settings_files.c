@@ -3,13 +3,14 @@
  */
 #include "tuning/settings_parts.h"
 
-#define NOFILE        1048576u  /* the kernel's own cap of a ring's table: more buys nothing */
-#define NOFILE_RISKY  16777216u /* programs that close all descriptors get slow from here on */
-#define FILES_SPARE   65536u    /* of the rest of the host */
-#define SUBMIT_ENTRY  68u       /* bytes: entry and index */
-#define SUBMIT_MAX    512u
-#define COMPLETE_MAX  8192u
-#define COMPLETE_SIZE 16u
+#define NOFILE           1048576u  /* the kernel's own cap of a ring's table: more buys nothing */
+#define NOFILE_RISKY     16777216u /* programs that close all descriptors get slow from here on */
+#define FILES_SPARE      65536u    /* of the rest of the host */
+#define SUBMIT_ENTRY     68u       /* bytes: entry and index */
+#define SUBMIT_MAX       512u
+#define COMPLETE_MAX     8192u
+#define TLS_STATES_BYTES 640u /* 112 + 144 + 176 + 208, by suite */
+#define COMPLETE_SIZE    16u
 
 static void want_nofile(const struct target *target, struct want *want)
 {
@@ -27,6 +28,7 @@ static void want_nofile(const struct target *target, struct want *want)
                 "each ring's table of sockets is held against it: %s / %u shards + spread = %s; "
                 "%u is the most that a ring can use",
                 COUNT(target->connections), target->threads, COUNT(sockets), NOFILE);
+    want->enough = sockets;
 }
 
 static bool is_risky_nofile(const struct target *target, const uint64_t *numbers)
@@ -41,15 +43,20 @@ static bool is_risky_nr_open(const struct target *target, const uint64_t *number
     return numbers[0] < NOFILE;
 }
 
+/* Of each TLS suite as many states as there are sockets are kept out of swap, used or not. */
 static void want_memlock(const struct target *target, struct want *want)
 {
     const uint64_t ring = SUBMIT_MAX * SUBMIT_ENTRY + COMPLETE_MAX * COMPLETE_SIZE +
                           target->options.receive_buffer_count * 16ull + PAGE_BYTES;
+    const uint64_t sockets = target_sockets_per_ring(target) * target->threads;
 
-    want_number(want, WANT_INFINITE,
-                "newer kernels charge each ring's memory to it: %u rings x %s = %s, for all of a "
-                "user's processes together",
-                target->threads, BYTES(ring), BYTES(ring * target->threads));
+    want_number(
+        want, WANT_INFINITE,
+        "rings, which newer kernels charge to it (%u x %s), and TLS keys that must not reach "
+        "swap (%s sockets x %u B = %s): for all processes of a user",
+        target->threads, BYTES(ring), COUNT(sockets), TLS_STATES_BYTES,
+        BYTES(sockets * TLS_STATES_BYTES));
+    want->enough = ring * target->threads + sockets * TLS_STATES_BYTES;
 }
 
 static void want_login_nofile(const struct target *target, struct want *want)
@@ -115,7 +122,8 @@ const struct setting settings_files[] = {
         .formula = want_memlock,
         .standard = "8 MiB",
         .cost = "none: the memory is used either way",
-        .risk = "too low: ENOMEM when a ring is opened, after a kernel upgrade too",
+        .risk =
+            "too low: keys may reach swap; ENOMEM when a ring is opened, after a kernel upgrade too",
     },
     {
         .key = "LimitCORE",

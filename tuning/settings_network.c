@@ -4,7 +4,6 @@
 #include "tuning/settings_parts.h"
 
 #define HEARTBEAT_MAX_MS   60000u
-#define NEIGHBOURS_CROWD   2500000u
 #define GOOGLE_FLOWS       130000u /* for each virtual CPU, up to eight of them */
 #define AZURE_CONNECTIONS  500000u
 #define QUEUE_INTERVAL_MIN 1000u
@@ -30,7 +29,7 @@ static void want_user_timeout(const struct target *target, struct want *want)
 
 static void want_neighbours(const struct target *target, struct want *want, uint64_t number)
 {
-    if (!target->is_load_host && target->connections < NEIGHBOURS_CROWD) {
+    if (!target->is_load_host && !target->is_in_lab) {
         want_nothing(want, "clients come through a router: one neighbour");
         return;
     }

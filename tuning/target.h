@@ -40,6 +40,7 @@ struct target {
     uint64_t connections;
     uint64_t connect_rate; /* new connections a second */
     bool is_load_host;
+    bool is_in_lab;   /* the clients' addresses are neighbours: no router in between */
     uint32_t threads; /* of the server: as many shards, rings and listeners */
     struct target_options options;
 

@@ -189,6 +189,30 @@ static void test_the_servers_limits(void **state)
     assert_null(change_of("MemorySwapMax"));
 }
 
+static enum verdict with_nofile(const char *limit)
+{
+    char text[256];
+
+    (void)snprintf(text, sizeof(text), "Max open files %s %s files\n", limit, limit);
+    scratch_write(&scratch, "/proc/812/comm", "limpet\n");
+    scratch_write(&scratch, "/proc/812/limits", text);
+    make(1000000);
+    return find("LimitNOFILE")->verdict;
+}
+
+/* 250,000 a ring, six times 500 for uneven spread, 1,024 in handshake, 64 to refuse with. */
+static void test_less_than_is_written_may_do(void **state)
+{
+    (void)state;
+    assert_int_equal(with_nofile("254087"), VERDICT_LOW);
+    assert_string_equal(change_of("LimitNOFILE")->wanted, "1048576");
+    assert_int_equal(with_nofile("254088"), VERDICT_OK);
+    assert_null(change_of("LimitNOFILE"));
+    assert_int_equal(with_nofile("16777216"), VERDICT_OK);
+    assert_int_equal(with_nofile("16777217"), VERDICT_RISKY);
+    assert_int_equal(with_nofile("unlimited"), VERDICT_RISKY);
+}
+
 static void test_a_million_on_defaults(void **state)
 {
     static const char *const keys[] = {
@@ -265,6 +289,7 @@ int main(void)
         TEST(test_absent_and_unreadable),
         TEST(test_a_shared_hash),
         TEST(test_the_servers_limits),
+        TEST(test_less_than_is_written_may_do),
         TEST(test_a_million_on_defaults),
         TEST(test_what_was_applied_is_right),
         TEST(test_bounds),
