@@ -14,8 +14,9 @@
 
 #include <stdlib.h>
 
-#define STATUS_OK     0
-#define STATUS_LEFT   1 /* of revert: something was left alone */
+#define STATUS_OK  0
+#define STATUS_BAD 1 /* of check: something is low or risky; of revert: something was left alone   \
+                      */
 #define STATUS_FAILED 2
 #define MESSAGE_SIZE  512
 
@@ -92,6 +93,21 @@ static int run_plan(const struct request *request, const struct plan *plan)
     return finish(stdout, status);
 }
 
+/* Tells of an apply that was killed, or a state that cannot be read: the status for that. */
+static int check_pending(const struct request *request)
+{
+    char message[MESSAGE_SIZE];
+    int pending = revert_pending(request->root, message, sizeof(message));
+
+    if (message[0] != '\0') {
+        (void)fail(message);
+    }
+    if (pending < 0) {
+        return STATUS_FAILED;
+    }
+    return pending == 2 ? STATUS_BAD : STATUS_OK;
+}
+
 static int run_check(const struct request *request, const struct plan *plan)
 {
     static struct check check;
@@ -101,7 +117,9 @@ static int run_check(const struct request *request, const struct plan *plan)
                       watch_run(&plan->machine, request->interval_ms, request->count, stdout));
     }
     check_run(&check, plan, request->interval_ms);
+    const int pending = check_pending(request);
     int status = check_status(&check);
+    status = pending > status ? pending : status;
     if (request->json) {
         json_t *json = check_json(&check);
         status = print_json(json, stdout) == 0 ? status : STATUS_FAILED;
@@ -176,7 +194,7 @@ static int run_revert(const struct request *request)
     if (result < 0) {
         return finish(stdout, STATUS_FAILED);
     }
-    return finish(stdout, result == 0 ? STATUS_OK : STATUS_LEFT);
+    return finish(stdout, result == 0 ? STATUS_OK : STATUS_BAD);
 }
 
 int main(int argc, char **argv)
