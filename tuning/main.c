@@ -14,9 +14,9 @@
 
 #include <stdlib.h>
 
-#define STATUS_OK  0
-#define STATUS_BAD 1 /* of check: something is low or risky; of revert: something was left alone   \
-                      */
+#define STATUS_OK 0
+/* Of check: something is low or risky; of revert: something was left alone. */
+#define STATUS_BAD    1
 #define STATUS_FAILED 2
 #define MESSAGE_SIZE  512
 
