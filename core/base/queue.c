@@ -49,6 +49,11 @@ uint32_t queue_pop(struct queue *queue)
     return number;
 }
 
+uint32_t queue_pop_newest(struct queue *queue)
+{
+    return queue->head == queue->tail ? NONE : queue->numbers[--queue->head & (queue->size - 1)];
+}
+
 void queue_trim(struct queue *queue)
 {
     if (queue->head == queue->tail && queue->head > 0) {

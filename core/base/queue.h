@@ -1,5 +1,6 @@
 /*
- * queue.h - a bounded first-in first-out queue of numbers, in reserved memory.
+ * queue.h - a bounded queue of numbers, in reserved memory: first in, first out, unless asked
+ * otherwise.
  *
  * Whoever pushes must know that there is room (a number stands in a queue at most once, and the
  * queue has a place for every number): a full queue is a bug of ours.
@@ -31,6 +32,9 @@ MUST_CHECK uint32_t queue_peek(const struct queue *queue);
 
 /* Takes the oldest number, or NONE. */
 MUST_CHECK uint32_t queue_pop(struct queue *queue);
+
+/* Takes the number that was pushed last, or NONE. */
+MUST_CHECK uint32_t queue_pop_newest(struct queue *queue);
 
 /* Gives the memory back when the queue is empty. */
 void queue_trim(struct queue *queue);

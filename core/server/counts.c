@@ -28,6 +28,13 @@
 #define FAILURE(reason, value)                                                                     \
     LABELLED("handshake_failures_total", "TLS handshakes that failed, by the alert's name.",       \
              "reason", value, handshake_failures[FAILURE_##reason])
+#define ADMISSION(class_, value, outcome_, value_2)                                                \
+    {                                                                                              \
+        "limpet_admissions_total",                                                                 \
+            "Clients whose turn for a TLS handshake came, or did not, by class and outcome.",      \
+            METRIC_COUNTER, "class", value,                                                        \
+            AT(admissions[ADMISSION_##class_][ADMISSION_##outcome_]), 0, "outcome", value_2        \
+    }
 #define UPGRADE(reason, value)                                                                     \
     LABELLED("upgrades_total", "Upgrade requests answered, by reason.", "reason", value,           \
              upgrades[UPGRADE_##reason])
@@ -85,6 +92,13 @@ const struct metric counts_metrics[] = {
     FAILURE(PLAIN_HTTP, "plain_http"),
     GAUGE("handshakes_in_flight", "TLS handshakes under way.", handshakes_in_flight),
     GAUGE("handshakes_waiting", "Connections whose handshake waits for its turn.", handshakes_waiting),
+    ADMISSION(NEW, "new", ADMITTED, "admitted"),
+    ADMISSION(NEW, "new", DELAYED, "delayed"),
+    ADMISSION(NEW, "new", REFUSED, "refused"),
+    ADMISSION(RETURNING, "returning", ADMITTED, "admitted"),
+    ADMISSION(RETURNING, "returning", DELAYED, "delayed"),
+    ADMISSION(RETURNING, "returning", REFUSED, "refused"),
+    GAUGE("admission_tokens", "Handshakes that may begin at once by limits.admissions_per_s.", admission_tokens),
     COUNTER("hellos_only_h2_total", "Clients that offered only HTTP/2 (ALPN h2).", hellos_only_h2),
     COUNTER("hellos_hybrid_total", "Clients that offered a post-quantum key share (X25519MLKEM768).", hellos_hybrid),
     UPGRADE(OK, "ok"),
@@ -124,6 +138,7 @@ const struct metric counts_metrics[] = {
     REFUSED(ADDRESS, "address"),
     REFUSED(USER, "user"),
     REFUSED(MEMORY, "memory"),
+    REFUSED(ADMISSION, "admission"),
     CLOSED(CLIENT, "client"),
     CLOSED(PROTOCOL, "protocol"),
     CLOSED(UTF8, "utf8"),
@@ -191,6 +206,7 @@ const struct metric counts_metrics[] = {
     TIMES("handshake_seconds", "Time from accept to the end of the TLS handshake.", handshake_time, COUNTS_MS_NS),
     TIMES("upgrade_seconds", "Time from the end of the TLS handshake to the answer to the request.", upgrade_time, COUNTS_MS_NS),
     TIMES("fanout_seconds", "Time from a publication's arrival at the shard until it was queued for its last subscriber; of those that went together, the oldest's.", fanout_time, COUNTS_US_NS),
+    TIMES("admission_seconds", "Time that clients waited for their TLS handshake to begin.", admission_time, COUNTS_MS_NS),
 };
 /* clang-format on */
 

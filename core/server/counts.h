@@ -5,6 +5,7 @@
 
 #include "admin/metrics.h"
 #include "broker/broker.h"
+#include "server/admission.h"
 #include "session/namespace.h"
 #include "session/token.h"
 #include "ws/upgrade.h"
@@ -58,6 +59,7 @@ enum refusal {
     REFUSED_ADDRESS,     /* per address */
     REFUSED_USER,        /* per user */
     REFUSED_MEMORY,      /* arena or pool exhausted */
+    REFUSED_ADMISSION,   /* waited too long for its handshake to begin */
     REFUSALS
 };
 
@@ -84,6 +86,8 @@ struct counts {
     struct counter handshake_failures[HANDSHAKE_FAILURES];
     struct counter handshakes_in_flight;
     struct counter handshakes_waiting;
+    struct counter admissions[ADMISSION_CLASSES][ADMISSION_OUTCOMES];
+    struct counter admission_tokens; /* gauge */
     struct counter hellos_only_h2;
     struct counter hellos_hybrid; /* with a share of X25519MLKEM768 */
     struct counter upgrades[UPGRADE_REASONS];
@@ -128,6 +132,7 @@ struct counts {
     struct histogram handshake_time;         /* ns, base 1 ms: accept to Finished */
     struct histogram upgrade_time;           /* ns, base 1 ms: Finished to the answer */
     struct histogram fanout_time;            /* ns, base 1 us: a publication's arrival to its end */
+    struct histogram admission_time;         /* ns, base 1 ms: whole ClientHello to its turn */
 };
 
 extern const struct metric counts_metrics[];

@@ -8,7 +8,8 @@
 #include "server/shard.h"
 #include "tls/alert.h"
 
-#define LOG_INTERVAL_MS 60000
+#define LOG_INTERVAL_MS      60000
+#define OVERDUE_PER_TICK_MAX 256
 
 void handshakes_lost(struct shard *shard, uint32_t number, enum handshake_outcome outcome)
 {
@@ -21,11 +22,10 @@ void handshakes_lost(struct shard *shard, uint32_t number, enum handshake_outcom
 bool handshakes_gave_way(struct shard *shard, uint32_t number)
 {
     struct conn *conn = conn_at(shard, number);
-    const uint32_t places =
-        shard->server->budget->handshakes_max - handshake_count(shard->tls_server);
+    const struct opening *opening = opening_of(shard, conn);
 
-    if (opening_of(shard, conn)->handshake == NONE || conn->in_flight & CONN_STEPPING ||
-        queue_count(&shard->arriving) <= places) {
+    if (opening->handshake == NONE || conn->in_flight & CONN_STEPPING ||
+        !admission_is_crowded(shard, opening->class)) {
         return false;
     }
     handshakes_lost(shard, number, HANDSHAKE_OUTCOME_GAVE_WAY);
@@ -34,10 +34,11 @@ bool handshakes_gave_way(struct shard *shard, uint32_t number)
     return true;
 }
 
-static void push(struct shard *shard, struct queue *queue, uint32_t number)
+/* Its bytes wait for the step of the tick. */
+static void go_on(struct shard *shard, uint32_t number)
 {
     conn_at(shard, number)->in_flight |= CONN_STEPPING;
-    queue_push(queue, number);
+    queue_push(&shard->continuing, number);
 }
 
 /* Ends a handshake: what is to be said goes out in clear, then the peer may leave. */
@@ -89,6 +90,16 @@ static void answer_plain_http(struct shard *shard, uint32_t number)
     fail(shard, number, FAILURE_PLAIN_HTTP, slice_from(answer, upgrade_answer(&upgrade, answer)));
 }
 
+/* Whether the client comes with a ticket of ours. */
+static enum admission_class class_of(const struct shard *shard, const struct hello *hello)
+{
+    struct ticket_keys *tickets = shard->server->tickets;
+
+    return tickets && hello->offers_ticket && ticket_is_known(tickets, hello->ticket_name)
+               ? ADMISSION_RETURNING
+               : ADMISSION_NEW;
+}
+
 /* Looks at a ClientHello as it comes in: whole, it queues for a handshake; hopeless, it is refused.
  */
 static void look_at_hello(struct shard *shard, uint32_t number)
@@ -101,7 +112,7 @@ static void look_at_hello(struct shard *shard, uint32_t number)
     case HELLO_MORE:
         return;
     case HELLO_WHOLE:
-        push(shard, &shard->arriving, number);
+        admission_wait(shard, number, class_of(shard, &hello));
         return;
     case HELLO_REFUSED:
         fail_with_alert(shard, number, hello.alert);
@@ -129,7 +140,7 @@ void handshakes_received(struct shard *shard, uint32_t number, struct slice byte
     if (opening->handshake == NONE) {
         look_at_hello(shard, number);
     } else {
-        push(shard, &shard->continuing, number);
+        go_on(shard, number);
     }
 }
 
@@ -145,8 +156,7 @@ static void done(struct shard *shard, uint32_t number, const struct handshake_re
     histogram_add(&shard->counts.handshake_time,
                   (shard->now_ms - opening->accepted_ms) * COUNTS_MS_NS, COUNTS_MS_NS);
     handshake_keys(shard->tls_server, opening->handshake, &keys);
-    handshake_end(shard->tls_server, opening->handshake);
-    opening->handshake = NONE;
+    opening_end_handshake(shard, opening);
     bool kept = conn_keep_keys(shard, conn, &keys);
     secret_wipe(&keys, sizeof(keys));
     if (!kept) {
@@ -199,8 +209,7 @@ static void feed(struct shard *shard, uint32_t number, bool is_first)
         return; /* handshakes_sent goes on */
     }
     if (conn->state == CONN_HANDSHAKE && is_first && opening->input_size > 0) {
-        push(shard, &shard->continuing,
-             number); /* bytes behind the hello: early data, or a burst */
+        go_on(shard, number); /* bytes behind the hello: early data, or a burst */
     } else {
         inbound_wait(shard, number, false);
     }
@@ -212,7 +221,7 @@ void handshakes_sent(struct shard *shard, uint32_t number)
 
     ASSERT(!(conn->in_flight & CONN_STEPPING));
     if (opening_of(shard, conn)->input_size > 0) {
-        push(shard, &shard->continuing, number);
+        go_on(shard, number);
     } else {
         inbound_wait(shard, number, false);
     }
@@ -246,31 +255,32 @@ static void start(struct shard *shard, uint32_t number)
         accepting_refuse(shard, number, REFUSED_MEMORY);
         return;
     }
+    admission_hold(shard, opening->class, true);
     deadlines_handshake_started(shard, number);
     opening_consume(shard, opening, hello.consumed);
     feed(shard, number, true);
 }
 
-/* Takes a number out of a queue; NONE when it is empty, a dead connection is skipped by its state.
+/*
+ * Those for whom there is no time. They are closed without a word, as a full server does it: every
+ * client takes an end of stream for trouble of the network and tries again later, but an alert
+ * of TLS is for many a fault that stays. And it costs nothing.
  */
-static uint32_t pop(struct shard *shard, struct queue *queue)
+static void turn_away_overdue(struct shard *shard)
 {
-    uint32_t number = queue_pop(queue);
+    uint64_t suppressed = 0;
 
-    if (number != NONE) {
-        conn_completed(shard, number, CONN_STEPPING);
-    }
-    return number;
-}
-
-/* Whoever died in the queue gives its socket back, though no handshake may begin now. */
-static void drop_dead(struct shard *shard)
-{
-    uint32_t number;
-
-    while ((number = queue_peek(&shard->arriving)) != NONE &&
-           conn_at(shard, number)->state == CONN_DEAD) {
-        (void)pop(shard, &shard->arriving);
+    for (uint32_t i = 0; i < OVERDUE_PER_TICK_MAX; i++) {
+        const uint32_t number = admission_overdue(shard);
+        if (number == NONE) {
+            return;
+        }
+        if (log_limit_pass(&shard->overdue_lines, shard->now_ms, LOG_INTERVAL_MS, &suppressed)) {
+            LOG(LOG_WARN, "more clients come than can be admitted: some are turned away",
+                log_number("waiting", handshakes_waiting(shard)),
+                log_number("suppressed", (int64_t)suppressed));
+        }
+        accepting_refuse(shard, number, REFUSED_ADMISSION);
     }
 }
 
@@ -279,21 +289,27 @@ bool handshakes_step(struct shard *shard)
     uint32_t left = shard->options->limits.handshakes_per_tick_max;
     uint32_t number;
 
-    while (left > 0 && (number = pop(shard, &shard->continuing)) != NONE) {
+    while (left > 0 && (number = queue_pop(&shard->continuing)) != NONE) {
+        conn_completed(shard, number, CONN_STEPPING);
         if (conn_at(shard, number)->state == CONN_HANDSHAKE) {
             feed(shard, number, false);
             left--;
         }
     }
-    drop_dead(shard);
-    while (left > 0 && handshake_count(shard->tls_server) < shard->server->budget->handshakes_max &&
-           (number = pop(shard, &shard->arriving)) != NONE) {
-        if (conn_at(shard, number)->state == CONN_HANDSHAKE) {
-            start(shard, number);
-            left--;
-        }
+    while (left > 0 && (number = admission_next(shard)) != NONE) {
+        start(shard, number);
+        left--;
     }
-    return queue_count(&shard->continuing) > 0 ||
-           (queue_count(&shard->arriving) > 0 &&
-            handshake_count(shard->tls_server) < shard->server->budget->handshakes_max);
+    turn_away_overdue(shard);
+    return queue_count(&shard->continuing) > 0;
+}
+
+uint32_t handshakes_waiting(const struct shard *shard)
+{
+    uint32_t count = 0;
+
+    for (uint32_t class = 0; class < ADMISSION_CLASSES; class ++) {
+        count += queue_count(&shard->admission.waiting[class]);
+    }
+    return count;
 }

@@ -3,7 +3,7 @@
  *
  * Bytes are only collected as they come; the handshakes themselves run in a step of the tick, a
  * bounded number of them, those under way before those that arrive. So a storm of new clients never
- * starves open connections, and the oldest is answered first.
+ * starves open connections. Who goes first, and who is turned away, server/admission.h says.
  */
 #pragma once
 
@@ -23,9 +23,13 @@ void handshakes_sent(struct shard *shard, uint32_t number);
  * said a word either. */
 void handshakes_lost(struct shard *shard, uint32_t number, enum handshake_outcome outcome);
 
-/* Ends a handshake that waits for its client when more wait for a place than there are free ones.
- * False when it keeps its place. */
+/* Ends a handshake that waits for its client when more of its class wait for a place than there
+ * are. False when it keeps its place. */
 MUST_CHECK bool handshakes_gave_way(struct shard *shard, uint32_t number);
 
-/* The step of the tick. True when more work waits that could go on now. */
+/* The step of the tick. True when more work waits that could go on now; when those that wait for
+ * their handshake could, admission_wait_ms says. */
 MUST_CHECK bool handshakes_step(struct shard *shard);
+
+/* Connections that wait for their handshake to begin. */
+MUST_CHECK uint32_t handshakes_waiting(const struct shard *shard);

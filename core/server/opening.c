@@ -53,15 +53,22 @@ void opening_consume(struct shard *shard, struct opening *opening, size_t size)
     }
 }
 
+void opening_end_handshake(struct shard *shard, struct opening *opening)
+{
+    if (opening->handshake != NONE) {
+        handshake_end(shard->tls_server, opening->handshake);
+        opening->handshake = NONE;
+        admission_hold(shard, opening->class, false);
+    }
+}
+
 void opening_end(struct shard *shard, struct conn *conn)
 {
     if (conn->opening == NONE) {
         return;
     }
-    const struct opening *opening = opening_of(shard, conn);
-    if (opening->handshake != NONE) {
-        handshake_end(shard->tls_server, opening->handshake);
-    }
+    struct opening *opening = opening_of(shard, conn);
+    opening_end_handshake(shard, opening);
     if (opening->input != NONE) {
         arena_give(&shard->arena, opening->input);
     }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "server/admission.h"
 #include "server/conn.h"
 
 #include <netinet/in.h>
@@ -12,6 +13,8 @@ struct opening {
     uint32_t handshake; /* number in the TLS server, or NONE */
     uint32_t input; /* arena block: bytes of the ClientHello and flights, later of the request */
     uint32_t input_size;
+    enum admission_class class; /* once its ClientHello is whole */
+    uint64_t waits_since_ms;    /* likewise: for its handshake to begin */
     uint64_t accepted_ms;
     uint64_t upgrade_ms; /* when the handshake was done, and the request was awaited */
 };
@@ -27,6 +30,9 @@ MUST_CHECK bool opening_collect(struct shard *shard, struct opening *opening, st
 
 /* Takes the first size bytes off what was collected. */
 void opening_consume(struct shard *shard, struct opening *opening, size_t size);
+
+/* Ends the handshake in it, if there is one. */
+void opening_end_handshake(struct shard *shard, struct opening *opening);
 
 /* Lets go of it, of the handshake in it and of its bytes; no-op when there is none. */
 void opening_end(struct shard *shard, struct conn *conn);

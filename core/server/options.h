@@ -115,6 +115,8 @@ struct options {
         uint32_t connections_per_user_max;    /* 0: no limit */
         uint32_t handshakes_max;              /* in flight, per shard: 1,024 */
         uint32_t handshakes_per_tick_max;     /* 32: bounds a tick, heartbeats go on in a storm */
+        uint32_t admissions_per_s;            /* handshakes begun, whole server; 0: no limit */
+        uint32_t admission_burst;             /* at once after a quiet time; 0: those of 1 s */
         uint32_t message_size_max;            /* bytes, from a client: 64 KB */
         uint32_t queue_bytes_max;             /* waiting for one connection, 48 more each: 256 KB */
         uint32_t shard_queue_bytes_max;       /* waiting in a shard; 0: of memory / 8 its share */
@@ -133,6 +135,7 @@ struct options {
 
     struct {
         uint32_t handshake_ms;       /* 10 s, accept to Finished */
+        uint32_t admission_wait_ms;  /* 5 s, whole ClientHello to its handshake; 0: handshake_ms */
         uint32_t upgrade_ms;         /* 10 s, Finished to the whole request */
         uint32_t close_ms;           /* 5 s, our close frame to theirs */
         uint32_t token_grace_ms;     /* 0: after exp, before 3000 */

@@ -71,7 +71,7 @@ static int open_pools(struct shard *shard)
     error |= queue_open(&shard->dirty, budget->sockets_max);
     error |= queue_open(&shard->reap, budget->sockets_max);
     error |= queue_open(&shard->continuing, budget->sockets_max);
-    error |= queue_open(&shard->arriving, budget->sockets_max);
+    error |= admission_open(&shard->admission, budget->sockets_max);
     return error;
 }
 
@@ -298,7 +298,7 @@ static void trim(struct shard *shard)
     queue_trim(&shard->dirty);
     queue_trim(&shard->reap);
     queue_trim(&shard->continuing);
-    queue_trim(&shard->arriving);
+    admission_trim(&shard->admission);
 }
 
 static uint32_t tls_states(const struct shard *shard)
@@ -322,7 +322,8 @@ static void measure(struct shard *shard)
     counter_set(&counts->connections_open, shard->open_count);
     counter_set(&counts->connections_held, shard->conns.count);
     counter_set(&counts->handshakes_in_flight, handshake_count(shard->tls_server));
-    counter_set(&counts->handshakes_waiting, queue_count(&shard->arriving));
+    counter_set(&counts->handshakes_waiting, handshakes_waiting(shard));
+    counter_set(&counts->admission_tokens, (uint64_t)shard->admission.bucket.level);
     counter_set(&counts->completion_overflows, ring_counts.completion_overflows);
     counter_set(&counts->ring_enters, ring_counts.enters);
     counter_set(&counts->pool_used[COUNTED_TLS], tls_states(shard));
@@ -372,7 +373,7 @@ static bool has_stopped(struct shard *shard)
     return is_empty || shard->now_ms >= shard->stop_by_ms;
 }
 
-static uint64_t timeout_ns(const struct shard *shard, bool work_left)
+static uint64_t timeout_ns(struct shard *shard, bool work_left)
 {
     uint64_t wait_ms = wheel_next_ms(&shard->wheel, shard->now_ms);
 
@@ -387,6 +388,10 @@ static uint64_t timeout_ns(const struct shard *shard, bool work_left)
     }
     if (wait_ms > accepting_wait_ms(shard)) {
         wait_ms = accepting_wait_ms(shard);
+    }
+    const uint64_t admission_ms = admission_wait_ms(shard);
+    if (wait_ms > admission_ms) {
+        wait_ms = admission_ms;
     }
     if (wait_ms > TRIM_INTERVAL_MS) {
         wait_ms = TRIM_INTERVAL_MS;
@@ -459,7 +464,7 @@ void shard_close(struct shard *shard)
     queue_close(&shard->dirty);
     queue_close(&shard->reap);
     queue_close(&shard->continuing);
-    queue_close(&shard->arriving);
+    admission_close(&shard->admission);
     renewal_end(shard);
     free(shard);
 }

@@ -15,6 +15,7 @@
 #include "io/ring.h"
 #include "pubsub/channel.h"
 #include "server/accepting.h"
+#include "server/admission.h"
 #include "server/budget.h"
 #include "server/conn.h"
 #include "server/counts.h"
@@ -80,11 +81,10 @@ struct shard {
     struct pool nodes;
     struct arena arena;
     struct wheel wheel;
-    struct queue dirty;      /* numbers to flush */
-    struct queue reap;       /* dead numbers with nothing in flight */
-    struct queue continuing; /* handshakes that have input */
-    struct queue
-        arriving; /* connections whose ClientHello may be whole: they wait for a handshake */
+    struct queue dirty;         /* numbers to flush */
+    struct queue reap;          /* dead numbers with nothing in flight */
+    struct queue continuing;    /* handshakes that have input */
+    struct admission admission; /* connections whose ClientHello is whole */
     struct channel_table *channels;
     struct fanout fanout;
     struct errands errands;
@@ -106,6 +106,7 @@ struct shard {
     uint32_t open_entry;
     uint64_t trim_next_ms;
     struct log_limit only_h2_lines;
+    struct log_limit overdue_lines;
     struct log_limit probe_lines;
     struct log_limit refusal_lines;
     struct counts counts;

@@ -1,5 +1,6 @@
 #include "server/upgrades.h"
 
+#include "base/random.h"
 #include "io/address.h"
 #include "server/deadlines.h"
 #include "server/messages.h"
@@ -11,12 +12,18 @@
 #define PROBE_INTERVAL_MS 60000
 #define REFUSAL_LINES_MAX 100 /* a second and shard */
 
+/* Those who are refused together come back over so many seconds, not together. */
+#define RETRY_SPREAD_S 10
+
 static void refuse(struct shard *shard, uint32_t number, struct upgrade *upgrade,
                    enum upgrade_reason reason)
 {
     uint8_t answer[UPGRADE_ANSWER_MAX];
 
     upgrade_decide(upgrade, reason);
+    if (upgrade->retry_after_s > 0) {
+        upgrade->retry_after_s += (uint32_t)random_below(RETRY_SPREAD_S + 1);
+    }
     counter_add(&shard->counts.upgrades[reason], 1);
     outbound_bytes(shard, number, slice_from(answer, upgrade_answer(upgrade, answer)));
     outbound_finish(shard, number, true);

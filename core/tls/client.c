@@ -197,6 +197,39 @@ uint32_t client_handshake_start(struct tls_client *client)
     return number;
 }
 
+uint32_t client_handshake_resume(struct tls_client *client, const struct client_ticket *ticket)
+{
+    const uint32_t number = client_handshake_start(client);
+    struct client_handshake *handshake = number == NONE ? NULL : handshake_at(client, number);
+
+    if (handshake && handshake->is_open) {
+        heap_enter();
+        const bool is_offered = client_ticket_offer(ticket, handshake->exchange.ssl);
+        heap_leave();
+        if (!is_offered) {
+            client_handshake_end(client, number);
+            return NONE;
+        }
+    }
+    return number;
+}
+
+/* The library reads the server's records, too, to find the ticket; it has the same keys. */
+struct client_ticket *client_handshake_ticket(struct tls_client *client, uint32_t number,
+                                              struct slice records)
+{
+    struct client_handshake *handshake = handshake_at(client, number);
+    uint8_t data[1];
+
+    ASSERT(handshake->status == HANDSHAKE_DONE);
+    handshake->exchange.input = records;
+    heap_enter();
+    (void)wolfSSL_peek(handshake->exchange.ssl, data, sizeof(data));
+    heap_leave();
+    handshake->exchange.input = slice_from(NULL, 0);
+    return client_ticket_take(handshake->exchange.ssl);
+}
+
 static void run(struct client_handshake *handshake, struct slice record)
 {
     switch (exchange_run(&handshake->exchange, record, &handshake->keys, &handshake->failure)) {

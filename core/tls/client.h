@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "tls/client_ticket.h"
 #include "tls/handshake.h"
 
 struct tls_client;
@@ -28,5 +29,18 @@ MUST_CHECK uint32_t client_handshake_start(struct tls_client *client);
 MUST_CHECK enum handshake_status client_handshake_feed(struct tls_client *client, uint32_t number,
                                                        const uint8_t *input, size_t size,
                                                        struct handshake_result *result);
+/* Comes back with a ticket of the same suite, any number of times; the result says whether the
+ * server took it. */
+MUST_CHECK uint32_t client_handshake_resume(struct tls_client *client,
+                                            const struct client_ticket *ticket);
+
+/*
+ * After HANDSHAKE_DONE: looks for a ticket in what the server sent behind the handshake, whole
+ * records from the first one on (they are not changed, and are to be opened all the same). The
+ * caller's; NULL: none.
+ */
+MUST_CHECK struct client_ticket *client_handshake_ticket(struct tls_client *client, uint32_t number,
+                                                         struct slice records);
+
 void client_handshake_keys(struct tls_client *client, uint32_t number, struct tls_keys *keys);
 void client_handshake_end(struct tls_client *client, uint32_t number);

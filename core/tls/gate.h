@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/bytes.h"
+#include "tls/ticket.h"
 
 #define HELLO_SIZE_MAX 16384 /* a whole ClientHello message; larger: decode_error */
 #define HELLO_NAME_MAX 255
@@ -32,7 +33,9 @@ struct hello {
     bool offers_psk_dhe;    /* extension 45 holds psk_dhe_ke */
     bool offers_hybrid;     /* a key share of X25519MLKEM768 */
     bool only_h2;           /* ALPN offers h2 and not http/1.1 */
-    uint8_t name_size;      /* SNI host name, letters folded, trailing dot taken off; 0: none */
+    bool offers_ticket;     /* ticket_name holds the beginning of its first ticket */
+    uint8_t ticket_name[TICKET_NAME_SIZE];
+    uint8_t name_size; /* SNI host name, letters folded, trailing dot taken off; 0: none */
     char name[HELLO_NAME_MAX + 1]; /* terminated */
 };
 

@@ -15,6 +15,7 @@ enum extension_type {
     EXTENSION_SUPPORTED_GROUPS = 10,
     EXTENSION_SIGNATURE_ALGORITHMS = 13,
     EXTENSION_ALPN = 16,
+    EXTENSION_SESSION_TICKET = 35,
     EXTENSION_PRE_SHARED_KEY = 41,
     EXTENSION_EARLY_DATA = 42,
     EXTENSION_SUPPORTED_VERSIONS = 43,
@@ -288,6 +289,26 @@ static uint8_t read_key_shares(struct hello *hello, struct slice data)
     return 0;
 }
 
+/* A ticket of ours begins with the name of its key. */
+static void keep_ticket_name(struct hello *hello, struct slice ticket)
+{
+    if (ticket.size >= TICKET_NAME_SIZE) {
+        hello->offers_ticket = true;
+        memcpy(hello->ticket_name, ticket.data, TICKET_NAME_SIZE);
+    }
+}
+
+/* Only the first, the one that clients want most. What is wrong with them the library judges. */
+static void read_identities(struct hello *hello, struct slice data)
+{
+    struct slice identities;
+    struct slice identity;
+
+    if (take_vector16(&data, &identities) && take_vector16(&identities, &identity)) {
+        keep_ticket_name(hello, identity);
+    }
+}
+
 /* What we do not know, GREASE among it (RFC 8701), is left alone. */
 static uint8_t read_extension(struct walk *walk, uint16_t type, struct slice data)
 {
@@ -300,8 +321,12 @@ static uint8_t read_extension(struct walk *walk, uint16_t type, struct slice dat
         return read_signature_algorithms(walk, data);
     case EXTENSION_ALPN:
         return read_alpn(hello, data);
+    case EXTENSION_SESSION_TICKET:
+        keep_ticket_name(hello, data);
+        return 0;
     case EXTENSION_PRE_SHARED_KEY:
         walk->has_psk = true;
+        read_identities(hello, data);
         return 0;
     case EXTENSION_EARLY_DATA:
         hello->offers_early_data = true;

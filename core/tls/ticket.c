@@ -171,21 +171,36 @@ uint32_t ticket_life_s(const struct ticket_keys *keys)
     return (uint32_t)key_life_s;
 }
 
+/* NULL name: the current key. The mutex is held. */
+static uint32_t key_find(const struct ticket_keys *keys, const uint8_t *name)
+{
+    for (uint32_t i = 0; i < keys->table.count; i++) {
+        if (!name || memcmp(keys->table.keys[i].name, name, TICKET_NAME_SIZE) == 0) {
+            return i;
+        }
+    }
+    return NONE;
+}
+
 /* Copies the key of a ticket (sealing: the current one). 0: the current one, else an earlier one;
  * NONE: not known. */
 static uint32_t key_copy(struct ticket_keys *keys, const uint8_t *name, struct ticket_key *out)
 {
-    uint32_t found = NONE;
     pthread_mutex_lock(&keys->mutex);
-    for (uint32_t i = 0; i < keys->table.count && found == NONE; i++) {
-        const struct ticket_key *key = &keys->table.keys[i];
-        if (!name || memcmp(key->name, name, TICKET_NAME_SIZE) == 0) {
-            *out = *key;
-            found = i;
-        }
+    const uint32_t found = key_find(keys, name);
+    if (found != NONE) {
+        *out = keys->table.keys[found];
     }
     pthread_mutex_unlock(&keys->mutex);
     return found;
+}
+
+bool ticket_is_known(struct ticket_keys *keys, const uint8_t name[TICKET_NAME_SIZE])
+{
+    pthread_mutex_lock(&keys->mutex);
+    const uint32_t found = key_find(keys, name);
+    pthread_mutex_unlock(&keys->mutex);
+    return found != NONE;
 }
 
 /* The name and the IV are authenticated with the content. */

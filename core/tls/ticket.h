@@ -48,6 +48,8 @@ enum ticket_status {
     TICKET_AGED, /* opened by an earlier key: a new one is due */
 };
 
-/* Any thread. */
+/* Any thread. ticket_is_known: a key of that name would open it. Whoever has seen a ticket knows
+ * the name: it proves nothing. */
+MUST_CHECK bool ticket_is_known(struct ticket_keys *keys, const uint8_t name[TICKET_NAME_SIZE]);
 MUST_CHECK bool ticket_seal(struct ticket_keys *keys, const struct ticket *ticket);
 MUST_CHECK enum ticket_status ticket_open(struct ticket_keys *keys, const struct ticket *ticket);

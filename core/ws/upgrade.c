@@ -361,6 +361,7 @@ void upgrade_decide(struct upgrade *upgrade, enum upgrade_reason reason)
 {
     upgrade->reason = reason;
     upgrade->status = upgrade_reason_status(reason);
+    upgrade->retry_after_s = upgrade->status == 503 ? UPGRADE_RETRY_AFTER_MIN_S : 0;
 }
 
 enum upgrade_status upgrade_read(const struct upgrade_rules *rules, const uint8_t *input,

@@ -75,6 +75,8 @@ struct upgrade_rules {
 struct upgrade {
     size_t consumed; /* bytes of the request: what follows are frames (UPGRADE_WHOLE only) */
     int status;      /* 101, or the refusal's */
+    uint32_t
+        retry_after_s; /* with 503; UPGRADE_RETRY_AFTER_MIN_S at least, the caller spreads it */
     enum upgrade_reason reason;
     struct slice path;     /* without the query */
     struct slice query;    /* without '?', not decoded */
@@ -97,7 +99,8 @@ struct upgrade {
 MUST_CHECK enum upgrade_status upgrade_read(const struct upgrade_rules *rules, const uint8_t *input,
                                             size_t size, struct upgrade *upgrade);
 
-/* Sets reason and its status: for what is decided after upgrade_read. */
+/* Sets reason, its status and the least retry_after_s: for what is decided after upgrade_read. */
+#define UPGRADE_RETRY_AFTER_MIN_S 5
 void upgrade_decide(struct upgrade *upgrade, enum upgrade_reason reason);
 
 /* The answer: a 101 for upgrade.status 101, else the refusal with its one-line body, the headers

@@ -119,7 +119,7 @@ static const char *status_lines(int status)
         {426, "426 Upgrade Required\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
               "Sec-WebSocket-Version: 13\r\n"},
         {431, "431 Request Header Fields Too Large\r\nConnection: close\r\n"},
-        {503, "503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n"},
+        {503, "503 Service Unavailable\r\nConnection: close\r\n"},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -166,6 +166,11 @@ size_t upgrade_answer(const struct upgrade *upgrade, uint8_t *out)
     const char *text = reasons[upgrade->reason].text;
     put_text(&answer, "HTTP/1.1 ");
     put_text(&answer, status_lines(upgrade->status));
+    if (upgrade->status == 503) {
+        put_text(&answer, "Retry-After: ");
+        put_number(&answer, upgrade->retry_after_s);
+        put_text(&answer, "\r\n");
+    }
     /* A 404 or 405 may be cached without this. There is no Date: a spoke has no clock. */
     put_text(&answer, "Cache-Control: no-store\r\nContent-Type: text/plain\r\nContent-Length: ");
     put_number(&answer, strlen(text) + 1);

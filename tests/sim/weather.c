@@ -22,6 +22,7 @@ static void choose_deadlines(struct options *options)
     options->heartbeat.ping_interval_ms = weather_between(300, 6000);
     options->heartbeat.pong_timeout_ms = weather_between(1000, 3000);
     options->deadlines.handshake_ms = weather_between(2000, 4000);
+    options->deadlines.admission_wait_ms = weather_chance(50) ? weather_between(500, 3000) : 0;
     options->deadlines.upgrade_ms = weather_between(2000, 4000);
     options->deadlines.close_ms = weather_between(1000, 3000);
     options->deadlines.shutdown_ms = weather_between(6000, 10000);
@@ -71,6 +72,7 @@ static void choose_fair_limits(struct world *world)
     options->limits.connections_max = WORLD_CLIENTS_MAX;
     options->limits.handshakes_max = 32;
     options->limits.handshakes_per_tick_max = weather_between(1, 32);
+    options->limits.admissions_per_s = weather_chance(50) ? weather_between(60, 500) : 0;
     options->limits.message_size_max = weather_between(200, 40000);
     options->limits.queue_bytes_max = 256 * KB;
     options->limits.receive_buffer_count = 1u << weather_between(0, 5);
@@ -89,6 +91,8 @@ static void choose_tight_limits(struct world *world)
     options->limits.connections_per_user_max = weather_chance(30) ? weather_between(1, 4) : 0;
     options->limits.handshakes_max = weather_between(1, 4);
     options->limits.handshakes_per_tick_max = weather_between(1, options->limits.handshakes_max);
+    options->limits.admissions_per_s = weather_chance(50) ? weather_between(1, 30) : 0;
+    options->limits.admission_burst = weather_chance(50) ? weather_between(1, 10) : 0;
     options->limits.message_size_max = weather_between(125, 3000);
     options->limits.queue_bytes_max = weather_between(4 * KB, 16 * KB);
     options->limits.shard_queue_bytes_max = options->limits.queue_bytes_max * weather_between(1, 8);

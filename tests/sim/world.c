@@ -1,5 +1,6 @@
 #include "tests/sim/world.h"
 
+#include "server/handshakes.h"
 #include "server/opening.h"
 #include "server/outbound.h"
 #include "server/parcels.h"
@@ -459,7 +460,10 @@ static void check_empty_queues(const struct shard *shard)
     ASSERT(shard->identities.pool.count == 0);
     ASSERT(queue_count(&shard->reap) == 0);
     ASSERT(queue_count(&shard->continuing) == 0);
-    ASSERT(queue_count(&shard->arriving) == 0);
+    ASSERT(handshakes_waiting(shard) == 0);
+    for (uint32_t class = 0; class < ADMISSION_CLASSES; class ++) {
+        ASSERT(shard->admission.held[class] == 0);
+    }
 }
 
 static void check_empty_shard(const struct shard *shard, size_t arena_used)

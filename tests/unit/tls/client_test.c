@@ -171,6 +171,61 @@ static void every_suite_works_with_our_server(void **state)
     }
 }
 
+/* The hello in to_server names a key of ours. */
+static bool offers_our_ticket(const struct twins *twins)
+{
+    struct hello hello;
+
+    assert_int_equal(hello_read(twins->to_server.bytes, twins->to_server.size, &hello, NULL),
+                     HELLO_WHOLE);
+    return hello.offers_ticket && ticket_is_known(fixture.tickets, hello.ticket_name);
+}
+
+/* On from the ClientHello to the end: the ticket that came behind the handshake. */
+static struct client_ticket *visit(struct twins *twins)
+{
+    twins_greet(twins);
+    run(twins, 0);
+    assert_int_equal(twins->client_status, HANDSHAKE_DONE);
+    assert_int_equal(twins->server_status, HANDSHAKE_DONE);
+    assert_int_equal(twins->client_result.resumed, twins->server_result.resumed);
+    struct client_ticket *ticket =
+        client_handshake_ticket(twins->client, twins->client_number,
+                                slice_from(twins->to_client.bytes, twins->to_client.size));
+    assert_non_null(ticket);
+    talk(twins);
+    return ticket;
+}
+
+static struct client_ticket *visit_again(struct twins *twins, const struct client_ticket *ticket)
+{
+    twins_resume(twins, twins->client, twins->server, ticket);
+    assert_true(offers_our_ticket(twins));
+    struct client_ticket *next = visit(twins);
+    assert_true(twins->client_result.resumed);
+    return next;
+}
+
+static void a_ticket_brings_it_back(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SUITES && suites[i].version == TLS_1_3; i++) {
+        static struct twins twins;
+        const struct tls_client_options options = {
+            .handshakes_max = 2, .version = suites[i].version, .suite = suites[i].suite};
+        open_twins(&twins, &options, fixture.ecdsa);
+        assert_false(offers_our_ticket(&twins));
+        struct client_ticket *first = visit(&twins);
+        assert_false(twins.client_result.resumed);
+        struct client_ticket *second = visit_again(&twins, first);
+        client_ticket_free(visit_again(&twins, first)); /* twice with one */
+        client_ticket_free(visit_again(&twins, second));
+        client_ticket_free(first);
+        client_ticket_free(second);
+        close_twins(&twins);
+    }
+}
+
 static void nothing_in_common_is_told_to_both(void **state)
 {
     (void)state;
@@ -476,6 +531,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_suite_works_with_our_server),
+        cmocka_unit_test(a_ticket_brings_it_back),
         cmocka_unit_test(nothing_in_common_is_told_to_both),
         cmocka_unit_test(the_hybrid_group_is_agreed_on),
         cmocka_unit_test(a_wrong_hybrid_share_is_refused),

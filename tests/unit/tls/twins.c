@@ -1,6 +1,7 @@
 #include "twins.h"
 
-void twins_start(struct twins *twins, struct tls_client *client, struct tls_server *server)
+void twins_resume(struct twins *twins, struct tls_client *client, struct tls_server *server,
+                  const struct client_ticket *ticket)
 {
     twins->client = client;
     twins->server = server;
@@ -8,10 +9,16 @@ void twins_start(struct twins *twins, struct tls_client *client, struct tls_serv
     twins->to_server.size = 0;
     twins->server_number = NONE;
     twins->server_status = HANDSHAKE_MORE;
-    twins->client_number = client_handshake_start(client);
+    twins->client_number =
+        ticket ? client_handshake_resume(client, ticket) : client_handshake_start(client);
     ASSERT(twins->client_number != NONE);
     twins_client(twins, 0);
     ASSERT(twins->client_status == HANDSHAKE_MORE);
+}
+
+void twins_start(struct twins *twins, struct tls_client *client, struct tls_server *server)
+{
+    twins_resume(twins, client, server, NULL);
 }
 
 void twins_greet(struct twins *twins)

@@ -22,6 +22,9 @@ struct twins {
 /* The ClientHello is then in to_server. */
 void twins_start(struct twins *twins, struct tls_client *client, struct tls_server *server);
 
+void twins_resume(struct twins *twins, struct tls_client *client, struct tls_server *server,
+                  const struct client_ticket *ticket);
+
 /* The server takes the ClientHello, and answers it. */
 void twins_greet(struct twins *twins);
 
