@@ -263,6 +263,76 @@ static void test_changed_since(void **state)
     replica_expect_said(replica, "nothing to take back");
 }
 
+/* Somebody's file had the name before us, and is kept under another one. */
+static void test_kept_file(void **state)
+{
+    struct replica *replica = *state;
+    static const char mine[] = "vm.swappiness = 1\n";
+    const char *kept = "/etc/sysctl.d/.90-limpet.conf.before";
+
+    replica_write(replica, DROP_IN_SYSCTL, mine);
+    assert_int_equal(apply(replica), 0);
+    replica_expect(replica, kept, mine);
+    assert_int_equal(unlink(replica_path(replica, kept)), 0);
+    assert_int_equal(revert(replica), -1);
+    replica_expect_said(replica, "is gone: put the right file there by hand");
+    replica_write(replica, DROP_IN_SYSCTL, mine);
+    assert_int_equal(revert(replica), 0);
+    replica_expect(replica, DROP_IN_SYSCTL, mine);
+    replica_expect_absent(replica, STORE_FOLDER);
+
+    /* Ours is gone, the one before it is still there: neither is touched. */
+    assert_int_equal(apply(replica), 0);
+    assert_int_equal(unlink(replica_path(replica, DROP_IN_SYSCTL)), 0);
+    assert_int_equal(revert(replica), 1);
+    replica_expect_said(replica, "was removed since: it is left alone; what was there before is");
+    replica_expect(replica, kept, mine);
+    replica_expect_absent(replica, DROP_IN_SYSCTL);
+    /* And does not get lost by the next apply. */
+    replica_write(replica, DROP_IN_SYSCTL, "# another\n");
+    char *before = replica_snapshot(replica);
+    replica_expect_refused(replica, apply(replica), "is in the way", before);
+    free(before);
+}
+
+/* What a file of ours left behind when it was removed is nothing to take back. */
+static void test_removed_since(void **state)
+{
+    struct replica *replica = *state;
+    char *before = replica_snapshot(replica);
+
+    assert_int_equal(apply(replica), 0);
+    assert_int_equal(unlink(replica_path(replica, DROP_IN_SYSCTL)), 0);
+    assert_int_equal(unlink(replica_path(replica, DROP_IN_UNIT)), 0);
+    assert_int_equal(rmdir(replica_path(replica, "/etc/systemd/system/limpet.service.d")), 0);
+    assert_int_equal(revert(replica), 0);
+    replica_expect_snapshot(replica, before, "after revert");
+    free(before);
+}
+
+/* The power went while apply ran, and the system came up with our file in place. */
+static void test_power_failure(void **state)
+{
+    struct replica *replica = *state;
+    char *before = replica_snapshot(replica);
+    char journal[128];
+    char message[512];
+
+    assert_int_equal(apply(replica), 0);
+    (void)snprintf(journal, sizeof(journal), "%s", replica_path(replica, STORE_JOURNAL));
+    assert_int_equal(rename(replica_path(replica, STORE_STATE), journal), 0);
+    assert_int_equal(revert_pending(replica->root, message, sizeof(message)), 2);
+    assert_non_null(strstr(message, "was interrupted"));
+    replica_write(replica, "/proc/sys/kernel/random/boot_id",
+                  "99999999-2222-3333-4444-555555555555\n");
+    assert_int_equal(apply_recover(&replica->options), 0);
+    replica_expect_said(replica, "was interrupted; it is taken back");
+    replica_write(replica, "/proc/sys/kernel/random/boot_id",
+                  "11111111-2222-3333-4444-555555555555\n");
+    replica_expect_snapshot(replica, before, "after a power failure");
+    free(before);
+}
+
 static void test_edited_before_apply(void **state)
 {
     struct replica *replica = *state;
@@ -472,6 +542,9 @@ int main(void)
         TEST(test_again_and_over),
         TEST(test_right_already),
         TEST(test_changed_since),
+        TEST(test_kept_file),
+        TEST(test_removed_since),
+        TEST(test_power_failure),
         TEST(test_edited_before_apply),
         TEST(test_reboot),
         TEST(test_reboot_to_another_kernel),
