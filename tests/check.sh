@@ -171,12 +171,31 @@ count_tests() {
         sed "s|^|$2: |")
 }
 
-# What in a log tells why: the errors of compilers and checkers, or else its end.
+# What the tests that failed printed, the last 40 lines of each: from ctest's line of it to the next one of its kind.
+show_failed_tests() {
+    awk '
+        function flush(  i) { for (i = n > 40 ? n - 40 : 0; i < n; i++) print lines[i] }
+        /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / || /^ +Start +[0-9]+: / || /^[0-9]+% tests passed/ {
+            if (inside) flush()
+            n = 0
+            inside = /\*\*\*/ && !/Skipped/
+            if (inside) print
+            next
+        }
+        inside { lines[n++] = $0 }' "$1"
+}
+
+# What in a log tells why: tests that failed, the errors of compilers and checkers, or else its end.
 show_failure() {
     local errors
+    if grep -qa '^The following tests FAILED' "$1"; then
+        show_failed_tests "$1"
+        return
+    fi
     errors=$(grep -aE '(error|warning|portability|performance):|undefined reference|^[^ ]+:[0-9]+:[0-9]+: .*SC[0-9]{4}' "$1" | head -n 25)
-    [ -z "$errors" ] || printf '%s\n...\n' "$errors"
-    if [ -z "$errors" ] || grep -qa '^The following tests FAILED' "$1"; then
+    if [ -n "$errors" ]; then
+        printf '%s\n...\n' "$errors"
+    else
         tail -n 60 "$1"
     fi
 }
