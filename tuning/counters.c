@@ -1,5 +1,7 @@
 #include "tuning/counters.h"
 
+#include "tuning/nic_stats.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,8 @@ enum counter_source {
     FROM_CONNTRACK, /* /proc/net/stat/nf_conntrack, by name, of all CPUs */
     FROM_CGROUP,    /* memory.events of the server's cgroup, by name */
     FROM_SYSCTL,    /* the first number */
+    FROM_NIC,       /* a file of /sys/class/net/IF/statistics */
+    FROM_DRIVER,    /* a figure of the interface's driver, of the host itself alone */
 };
 
 /* struct counter_info and where it comes from. */
@@ -93,6 +97,23 @@ static const struct row rows[] = {
      FROM_SOFTNET,
      0,
      "2",
+     NULL},
+    {{"rx_missed_errors", NULL, "the interface had no room for packets: its queues, their size",
+      COUNTER_HARM},
+     FROM_NIC,
+     0,
+     "rx_missed_errors",
+     NULL},
+    {{"provider: tracking", NULL, "AWS: conntrack_allowance_exceeded, connections too many",
+      COUNTER_HARM},
+     FROM_DRIVER,
+     0,
+     "conntrack_allowance_exceeded",
+     NULL},
+    {{"provider: packets", NULL, "AWS: pps_allowance_exceeded, packets too many", COUNTER_HARM},
+     FROM_DRIVER,
+     0,
+     "pps_allowance_exceeded",
      NULL},
     {{"conntrack drop", "ctdrop", "packets of new connections: the table is full", COUNTER_HARM},
      FROM_CONNTRACK,
@@ -278,6 +299,18 @@ static enum host_reading read_sysctl_number(const struct machine *machine, const
     return parse_word(word_at(text, index), 10, value) ? HOST_READ : HOST_UNREADABLE;
 }
 
+static enum host_reading read_file_number(const struct machine *machine, const char *path,
+                                          uint64_t *value)
+{
+    char text[HOST_TEXT_MAX];
+    const enum host_reading outcome = host_read_text(machine->root, path, text);
+
+    if (outcome != HOST_READ) {
+        return outcome;
+    }
+    return parse_word(slice_text(text), 10, value) ? HOST_READ : HOST_UNREADABLE;
+}
+
 static enum host_reading read_row(const struct machine *machine, const struct row *row,
                                   uint64_t *value)
 {
@@ -298,6 +331,17 @@ static enum host_reading read_row(const struct machine *machine, const struct ro
         }
         (void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.events", machine->cgroup);
         return read_named(machine, path, row->place, row->place, value);
+    case FROM_NIC:
+        if (machine->nic[0] == '\0') {
+            return HOST_ABSENT;
+        }
+        (void)snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/%s", machine->nic,
+                       row->place);
+        return read_file_number(machine, path, value);
+    case FROM_DRIVER:
+        return machine->nic[0] == '\0' || machine->root[0] != '\0'
+                   ? HOST_ABSENT
+                   : nic_stats_read(machine->nic, row->place, value);
     case FROM_SYSCTL:
         return read_sysctl_number(machine, row->place, 0, value);
     }

@@ -1,6 +1,7 @@
 #include "tuning/reading.h"
 
 #include "base/text.h"
+#include "tuning/interrupts.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -186,6 +187,14 @@ void reading_take(const struct setting *setting, const struct machine *machine,
             return;
         }
         break;
+    case SOURCE_INTERRUPTS: {
+        const uint32_t cpus = interrupts_count_cpus(machine->root, machine->nic);
+        if (cpus > 0) {
+            take_number(reading, cpus);
+            return;
+        }
+        break;
+    }
     case SOURCE_RPS:
         take_steering(machine, reading);
         break;

@@ -35,6 +35,7 @@ enum setting_source {
     SOURCE_USER_TIMEOUT,
     SOURCE_QUEUES,     /* of the interface */
     SOURCE_RPS,        /* of the interface's first queue: "0" or the mask */
+    SOURCE_INTERRUPTS, /* CPUs that take the interface's interrupts */
     SOURCE_IRQBALANCE, /* "running" or "not running" */
     SOURCE_NOTHING,    /* cannot be read here */
 };

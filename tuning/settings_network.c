@@ -77,13 +77,26 @@ static void want_no_rps(const struct target *target, struct want *want)
               target->rx_queues, target->threads);
 }
 
+static void want_interrupts(const struct target *target, struct want *want)
+{
+    const uint32_t cpus = target->rx_queues < target->cores ? target->rx_queues : target->cores;
+
+    if (cpus == 0) {
+        want_nothing(want, "the interface has no queues that are known");
+        return;
+    }
+    want_number(
+        want, cpus,
+        "%u queues on %u cores: queue i interrupts CPU i, where shard i runs. Write i to its "
+        "/proc/irq/N/smp_affinity_list, at every boot",
+        target->rx_queues, target->cores);
+}
+
 static void want_no_irqbalance(const struct target *target, struct want *want)
 {
-    want_text(
-        want, "not running",
-        "queue i interrupts CPU i, where shard i runs (%u of them): smp_affinity_list of each "
-        "queue, set anew at every boot",
-        target->threads);
+    want_text(want, "not running",
+              "interrupts stay where they were put, for %u shards; it would move them about",
+              target->threads);
 }
 
 static void want_no_busy_poll(const struct target *target, struct want *want)
@@ -235,6 +248,19 @@ const struct setting settings_network[] = {
         .risk = "on: packets are handed from one core to another",
     },
     {
+        .key = "CPUs with interrupts",
+        .kind = SETTING_ADVICE,
+        .source = SOURCE_INTERRUPTS,
+        .compare = ">",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_SERVER | SETTING_OPTIONAL,
+        .formula = want_interrupts,
+        .standard = "by driver, spread",
+        .cost = "none",
+        .risk = "fewer: one core takes the packets of many shards",
+    },
+    {
         .key = "irqbalance",
         .kind = SETTING_ADVICE,
         .source = SOURCE_IRQBALANCE,
@@ -245,7 +271,7 @@ const struct setting settings_network[] = {
         .formula = want_no_irqbalance,
         .standard = "by distribution",
         .cost = "none on a dedicated host",
-        .risk = "running: it moves interrupts away from where they were put",
+        .risk = "running: packets arrive on one core and are handled on another",
     },
     {
         .key = "frequency governor",

@@ -129,6 +129,17 @@ static void test_files_and_cgroup(void **state)
     reads("memory.events high", 2);
 }
 
+static void test_the_interface(void **state)
+{
+    (void)state;
+    is("rx_missed_errors", HOST_ABSENT);
+    scratch_write(&scratch, "/sys/class/net/eth0/statistics/rx_missed_errors", "12\n");
+    reads("rx_missed_errors", 12);
+    scratch_write(&scratch, "/sys/class/net/eth0/statistics/rx_missed_errors", "a few\n");
+    is("rx_missed_errors", HOST_UNREADABLE);
+    is("provider: tracking", HOST_ABSENT); /* not asked for below a scratch root */
+}
+
 static void test_growth(void **state)
 {
     const size_t index = index_of("ListenOverflows");
@@ -194,7 +205,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_netstat),          TEST(test_sockstat), TEST(test_columns_of_all_cpus),
-        TEST(test_files_and_cgroup), TEST(test_growth),   TEST(test_verdicts),
+        TEST(test_files_and_cgroup), TEST(test_growth),   TEST(test_the_interface),
+        TEST(test_verdicts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  * is said or left at a safe value, and an interface or process that is not there is refused by
  * name.
  */
+#include "tuning/interrupts.h"
 #include "tuning/machine.h"
 
 #include "scratch.h"
@@ -113,6 +114,39 @@ static void test_interfaces(void **state)
     assert_string_equal(machine.nic, "");
 }
 
+static void write_irq(const char *irq, const char *cpus)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), "/sys/class/net/eth0/device/msi_irqs/%s", irq);
+    scratch_write(&scratch, path, "msix\n");
+    (void)snprintf(path, sizeof(path), "/proc/irq/%s/effective_affinity_list", irq);
+    scratch_write(&scratch, path, cpus);
+}
+
+static void test_interrupts(void **state)
+{
+    (void)state;
+    assert_int_equal(interrupts_count_cpus(scratch.root, "eth0"), 0);
+    write_irq("40", "3\n"); /* config: not a queue's */
+    write_irq("41", "0\n");
+    write_irq("42", "1-2\n");
+    write_irq("43", "1\n");
+    write_irq("44", "\n");
+    scratch_write(&scratch, "/proc/irq/50/effective_affinity_list", "2\n");
+    scratch_write(&scratch, "/proc/interrupts",
+                  "     CPU0  CPU1\n"
+                  " 40:    1     0  PCI-MSIX  0-edge  virtio2-config\n"
+                  " 41:    1     0  PCI-MSIX  1-edge  virtio2-input.0\n"
+                  " 42:    0     9  PCI-MSIX  2-edge  virtio2-input.1\n"
+                  " 43:    0     9  PCI-MSIX  3-edge  virtio2-output.1\n"
+                  " 44:    0     0  PCI-MSIX  3-edge  virtio2-output.2\n"
+                  " 50:    0     7  PCI-MSIX  3-edge  somebody-else\n"
+                  "NMI:    0     0  Non-maskable interrupts\n");
+    assert_int_equal(interrupts_count_cpus(scratch.root, "eth0"), 2);
+    assert_int_equal(interrupts_count_cpus(scratch.root, "eth1"), 0);
+}
+
 static void test_the_server(void **state)
 {
     (void)state;
@@ -188,13 +222,10 @@ static void test_target(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_host),
-        TEST(test_cores),
-        TEST(test_memory),
-        TEST(test_interfaces),
-        TEST(test_the_server),
-        TEST(test_providers),
-        TEST(test_tracking_is_what_has_entries),
+        TEST(test_a_host),     TEST(test_cores),
+        TEST(test_memory),     TEST(test_interfaces),
+        TEST(test_interrupts), TEST(test_the_server),
+        TEST(test_providers),  TEST(test_tracking_is_what_has_entries),
         TEST(test_target),
     };
 
