@@ -19,7 +19,7 @@
 #define PROGRESS_TTY_S   1.0
 #define PROGRESS_LOG_S   5.0
 #define QUIET_MS         1000 /* the server without connections */
-#define AFTERWARDS_MS    1000 /* it lets go of them */
+#define AFTERWARDS_MS    3000 /* it lets go of them, and gives memory back once a second */
 #define SAMPLE_RAMP_S    0.2
 #define PONG_MISSED_CODE 3008 /* Limpet closes with it */
 #define REFERENCE_TRIES  3    /* others' sockets may spoil one */
