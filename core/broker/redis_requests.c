@@ -102,7 +102,7 @@ static bool is_slot_delayed(const struct redis *redis, uint16_t slot)
 static void send_in_turn(struct redis *redis, struct redis_node *node,
                          struct redis_request *request)
 {
-    if (redis->again.first) {
+    if (redis->is_held) {
         append(&redis->waiting, request);
     } else if (is_slot_delayed(redis, request->slot)) {
         request->sent_ms = redis->now_ms;
@@ -162,8 +162,8 @@ static void fail(struct redis *redis, struct redis_request *request, enum broker
 /*
  * A request that Redis wants to be sent again, for it does not know the script or the slot has
  * moved, must not be overtaken by one that came after it. Those that are on their way may need the
- * same: all of them are waited for. Then they are sent in their order, and what came meanwhile
- * follows.
+ * same, also when the slots that are known have changed: all of them are waited for. Then they are
+ * sent in their order, and what came meanwhile follows.
  */
 static void queue_again(struct redis *redis, struct redis_node *from, struct redis_request *request,
                         struct redis_node *to)
@@ -172,7 +172,19 @@ static void queue_again(struct redis *redis, struct redis_node *from, struct red
         from->again_end = redis_link_appended(&from->commands);
     }
     request->target = to;
+    redis->is_held = true;
     append(&redis->again, request);
+}
+
+void redis_requests_hold(struct redis *redis)
+{
+    for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
+        struct redis_node *node = &redis->nodes[i];
+        if (node->is_used && node->sent.first && node->again_end == 0) {
+            node->again_end = redis_link_appended(&node->commands);
+            redis->is_held = true;
+        }
+    }
 }
 
 static void delay(struct redis *redis, struct redis_request *request)
@@ -213,14 +225,15 @@ static void send_again(struct redis *redis)
     struct redis_request_list waiting = redis->waiting;
     struct redis_request *request;
 
-    for (uint32_t i = 0; again.first && i < REDIS_MASTERS_MAX; i++) {
+    for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
         if (is_waited_for(&redis->nodes[i])) {
             return;
         }
     }
     redis->again = (struct redis_request_list){0};
     redis->waiting = (struct redis_request_list){0};
-    for (uint32_t i = 0; again.first && i < REDIS_MASTERS_MAX; i++) {
+    redis->is_held = false;
+    for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
         redis->nodes[i].again_end = 0;
     }
     while ((request = take_first(&again))) {
@@ -244,7 +257,9 @@ void redis_requests_fail(struct redis *redis, struct redis_node *node)
         /* A command that did not go out to its last byte was not executed. */
         fail(redis, request, request->end <= node->commands.sent ? BROKER_UNKNOWN : BROKER_AWAY);
     }
-    send_again(redis);
+    if (redis->is_held) {
+        send_again(redis);
+    }
 }
 
 static struct broker_event event_of(const struct redis_request *request)
@@ -425,7 +440,7 @@ bool redis_requests_take(struct redis *redis, struct redis_node *node, redisRepl
 {
     const bool has_event = take_reply(redis, node, reply, event);
 
-    if (redis->again.first) {
+    if (redis->is_held) {
         send_again(redis);
     }
     return has_event;

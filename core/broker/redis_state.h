@@ -172,8 +172,9 @@ struct redis {
     bool is_stale;     /* the cluster has changed */
     uint64_t scout_ms; /* the last question */
 
-    struct redis_request_list failed;  /* their events are due */
-    struct redis_request_list again;   /* to be sent again, in their order */
+    struct redis_request_list failed; /* their events are due */
+    bool is_held;                     /* new requests wait, until those on their way are answered */
+    struct redis_request_list again;  /* to be sent again, in their order */
     struct redis_request_list waiting; /* not sent yet, until those have been */
     struct redis_request_list delayed; /* to be sent again after a while */
     uint32_t request_count;
@@ -279,6 +280,9 @@ void redis_requests_fail(struct redis *redis, struct redis_node *node);
 
 /* The event of a request that failed; true when there is one. */
 MUST_CHECK bool redis_requests_next_failed(struct redis *redis, struct broker_event *event);
+
+/* Slots have moved: what is on its way is waited for, so that nothing overtakes it elsewhere. */
+void redis_requests_hold(struct redis *redis);
 uint64_t redis_requests_turn(struct redis *redis); /* when to be called again */
 void redis_requests_free(struct redis_request_list *list);
 

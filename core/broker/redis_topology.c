@@ -251,7 +251,10 @@ static bool take_slots(struct redis *redis, const redisReply *reply)
             return false;
         }
     }
-    memcpy(redis->slots, slots, sizeof(slots));
+    if (memcmp(redis->slots, slots, sizeof(slots)) != 0) {
+        redis_requests_hold(redis);
+        memcpy(redis->slots, slots, sizeof(slots));
+    }
     for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
         if (redis->nodes[i].is_used && !memchr(slots, (int)i, sizeof(slots))) {
             close_node(redis, &redis->nodes[i]);
