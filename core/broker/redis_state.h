@@ -161,6 +161,7 @@ struct redis {
     uint64_t now_ms;
     uint64_t opened_ms;
     bool was_polled; /* descriptors were looked at before this turn */
+    bool is_held;    /* new requests wait, until those on their way are answered */
 
     struct redis_node nodes[REDIS_MASTERS_MAX];
     uint32_t turn_node;         /* whose replies come next */
@@ -172,9 +173,8 @@ struct redis {
     bool is_stale;     /* the cluster has changed */
     uint64_t scout_ms; /* the last question */
 
-    struct redis_request_list failed; /* their events are due */
-    bool is_held;                     /* new requests wait, until those on their way are answered */
-    struct redis_request_list again;  /* to be sent again, in their order */
+    struct redis_request_list failed;  /* their events are due */
+    struct redis_request_list again;   /* to be sent again, in their order */
     struct redis_request_list waiting; /* not sent yet, until those have been */
     struct redis_request_list delayed; /* to be sent again after a while */
     uint32_t request_count;
