@@ -76,7 +76,7 @@ static void show_sysctl(const struct session *session, const struct journal_valu
     } else if (survey_changes_value(value)) {
         text_print(out, "  %s: %s -> %s\n", value->key, now, value->to);
     } else {
-        text_print(out, "  %s = %s: stays\n", value->key, value->to);
+        text_print(out, "  %s = %s: stays, and stands in the file\n", value->key, value->to);
     }
 }
 

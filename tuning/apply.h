@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define APPLY_CHANGES_MAX 64
+#define APPLY_CHANGES_MAX 96
 
 struct apply_options {
     const char *root;   /* "" for the host itself, else a folder that stands for "/" */
@@ -32,6 +32,7 @@ struct apply_options {
 int apply_recover(const struct apply_options *options);
 
 /* changes: what is wanted, each key once, at most APPLY_CHANGES_MAX. What is so already without us
- * is left out; what an earlier apply set and is not named now stays. Returns 0 when they are made,
- * or there is nothing to do, or it is a dry run; -1 after a message when nothing was changed. */
+ * is left out, unless other files would lower it at the next boot; what an earlier apply set and is
+ * not named now stays. Returns 0 when they are made, or there is nothing to do, or it is a dry run;
+ * -1 after a message when nothing was changed. */
 int apply_run(const struct apply_options *options, const struct change *changes, size_t count);

@@ -182,7 +182,9 @@ static int run_apply(const struct request *request, struct plan *plan)
                         text_count(plan->target.connect_rate, rate));
     machine_describe(&plan->machine, inputs + size, sizeof(inputs) - (size_t)size);
     options.inputs = inputs;
-    int result = apply_run(&options, changes, plan_changes(plan, changes, APPLY_CHANGES_MAX));
+    uint32_t change_count = plan_changes(plan, changes, APPLY_CHANGES_MAX);
+    change_count = plan_holding(plan, changes, change_count, APPLY_CHANGES_MAX);
+    int result = apply_run(&options, changes, change_count);
     return finish(stdout, result == 0 ? STATUS_OK : STATUS_FAILED);
 }
 

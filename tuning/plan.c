@@ -151,6 +151,30 @@ uint32_t plan_changes(const struct plan *plan, struct change *changes, uint32_t 
     return count;
 }
 
+uint32_t plan_holding(const struct plan *plan, struct change *changes, uint32_t count, uint32_t max)
+{
+    for (uint32_t i = 0; i < plan->count; i++) {
+        const struct finding *finding = &plan->findings[i];
+        const struct setting *setting = finding->setting;
+        if (setting->kind != SETTING_SYSCTL || finding->verdict != VERDICT_OK ||
+            finding->want.count == 0 || finding->now.count == 0) {
+            continue;
+        }
+        ASSERT(count < max);
+        struct change *change = &changes[count++];
+        *change = (struct change){
+            .kind = CHANGE_SYSCTL,
+            .may_be_absent = (setting->flags & SETTING_OPTIONAL) != 0,
+        };
+        (void)snprintf(change->key, sizeof(change->key), "%s", setting->key);
+        reading_format(finding->now.numbers, finding->now.count, NULL, change->now,
+                       sizeof(change->now));
+        (void)snprintf(change->wanted, sizeof(change->wanted), "%s", change->now);
+        (void)snprintf(change->why, sizeof(change->why), "%s", finding->want.why);
+    }
+    return count;
+}
+
 void plan_wanted(const struct finding *finding, bool for_people, char *out, size_t size)
 {
     if (finding->want.text) {

@@ -49,6 +49,11 @@ void plan_make(struct plan *plan, const struct machine *machine, const struct ta
  */
 MUST_CHECK uint32_t plan_changes(const struct plan *plan, struct change *changes, uint32_t max);
 
+/* Adds the sysctls that are right, wanted as they are: apply finds out whether they will be so at
+ * the next boot. Returns the new count. */
+MUST_CHECK uint32_t plan_holding(const struct plan *plan, struct change *changes, uint32_t count,
+                                 uint32_t max);
+
 /* What it is to be: "8192", "infinity", "madvise"; "" when nothing is wanted. for_people: "25 s".
  */
 void plan_wanted(const struct finding *finding, bool for_people, char *out, size_t size);

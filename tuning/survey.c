@@ -149,6 +149,35 @@ static bool wants_limit(const struct survey *survey, const struct change *change
     return known || !winner || strcmp(winner->value, change->wanted) != 0;
 }
 
+/* A number of a vector is lower than the one in its place. */
+static bool is_lower(const char *value, const char *than)
+{
+    for (;;) {
+        char *value_end;
+        char *than_end;
+        const unsigned long long number = strtoull(value, &value_end, 10);
+        const unsigned long long other = strtoull(than, &than_end, 10);
+        if (value_end == value || than_end == than) {
+            return false;
+        }
+        if (number < other) {
+            return true;
+        }
+        value = value_end;
+        than = than_end;
+    }
+}
+
+/* The other files would lower the live value at the next boot: it holds by hand only. */
+static bool holds_by_hand(const struct survey *survey, const struct journal_value *value)
+{
+    struct sysctl_setters setters;
+
+    sysctl_files_find(survey->tree, value->key, &setters);
+    const struct sysctl_setter *winner = sysctl_files_winner(&setters, DROP_IN_SYSCTL);
+    return winner && is_lower(winner->value, value->old[GOAL_BEFORE]);
+}
+
 /* False when it cannot be read; *wants: it has to be set, or stay set. */
 static bool wants_sysctl(const struct survey *survey, const struct journal *journal,
                          struct journal_value *value, bool *wants)
@@ -162,8 +191,8 @@ static bool wants_sysctl(const struct survey *survey, const struct journal *jour
     if (!value->is_absent) {
         find_original(survey, known, journal, value);
     }
-    /* What is so already, and not by us, is left out. */
-    *wants = known || value->is_absent || !live_equal(value->to, value->old[GOAL_BEFORE]);
+    *wants = known || value->is_absent || !live_equal(value->to, value->old[GOAL_BEFORE]) ||
+             holds_by_hand(survey, value);
     return true;
 }
 

@@ -241,6 +241,29 @@ static void test_right_already(void **state)
     replica_expect(replica, SOMAXCONN, "8192\n");
 }
 
+/* What is right only because somebody set it by hand would not be so after a boot. */
+static void test_right_by_hand(void **state)
+{
+    struct replica *replica = *state;
+    const struct change *somaxconn = &replica_changes[0];
+    size_t size;
+
+    replica_write(replica, SOMAXCONN, "8192\n");
+    replica_write(replica, "/etc/sysctl.d/50-old.conf", "net.core.somaxconn = 128\n");
+    char *before = replica_snapshot(replica);
+    assert_int_equal(apply_run(&replica->options, somaxconn, 1), 0);
+    replica_expect_said(replica, "net.core.somaxconn = 8192: stays, and stands in the file");
+    char *text = replica_read(replica, DROP_IN_SYSCTL, &size);
+    assert_non_null(strstr(text, "#   before: 8192 (set by hand)\nnet.core.somaxconn = 8192\n"));
+    free(text);
+    assert_int_equal(revert(replica), 0);
+    replica_expect_snapshot(replica, before, "after revert");
+    replica_write(replica, "/etc/sysctl.d/50-old.conf", "net.core.somaxconn = 9000\n");
+    assert_int_equal(apply_run(&replica->options, somaxconn, 1), 0);
+    replica_expect_said(replica, "nothing to do");
+    free(before);
+}
+
 static void test_changed_since(void **state)
 {
     struct replica *replica = *state;
@@ -541,6 +564,7 @@ int main(void)
         TEST(test_asks),
         TEST(test_again_and_over),
         TEST(test_right_already),
+        TEST(test_right_by_hand),
         TEST(test_changed_since),
         TEST(test_kept_file),
         TEST(test_removed_since),
