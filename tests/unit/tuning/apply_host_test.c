@@ -38,28 +38,6 @@
 static int host_fds[2];
 static char host_values[2][VALUE_SIZE];
 
-static int set_up(void **state)
-{
-    struct replica *replica = calloc(1, sizeof(*replica));
-
-    assert_non_null(replica);
-    replica_open(replica);
-    *state = replica;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    replica_close(*state);
-    free(*state);
-    return 0;
-}
-
-static int apply(struct replica *replica)
-{
-    return apply_run(&replica->options, replica_changes, replica_change_count);
-}
-
 static void unmount(const char *path)
 {
     assert_int_equal(umount2(path, MNT_DETACH), 0);
@@ -92,8 +70,8 @@ static void expect_full(struct replica *replica)
 {
     char *before = replica_snapshot(replica);
 
-    if (apply(replica) == 0) {
-        assert_int_equal(revert_run(&replica->options), 0);
+    if (replica_apply(replica) == 0) {
+        assert_int_equal(replica_revert(replica), 0);
     } else {
         const char *said = replica_said(replica);
         if (!strstr(said, "No space left on device") || !strstr(said, "nothing ")) {
@@ -114,7 +92,7 @@ static void test_full_disk(void **state)
         mount_disk(replica, "size=" DISK_SIZE);
         fill(replica, pages);
         expect_full(replica);
-        was_full = apply(replica) != 0;
+        was_full = replica_apply(replica) != 0;
         unmount(replica->root);
         assert_true(++pages < PAGES_MAX);
     }
@@ -139,7 +117,7 @@ static void test_no_inodes(void **state)
                        (unsigned)(disk.f_files - disk.f_ffree) + spare);
         mount_disk(replica, options);
         expect_full(replica);
-        was_full = apply(replica) != 0;
+        was_full = replica_apply(replica) != 0;
         unmount(replica->root);
         assert_true(++spare < PAGES_MAX);
     }
@@ -156,7 +134,7 @@ static void expect_read_only(struct replica *replica, const char *path, const ch
     (void)snprintf(full, sizeof(full), "%s", replica_path(replica, path));
     assert_int_equal(mount(full, full, NULL, MS_BIND, NULL), 0);
     assert_int_equal(mount(NULL, full, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
-    replica_expect_refused(replica, apply(replica), said, before);
+    replica_expect_refused(replica, replica_apply(replica), said, before);
     unmount(full);
     free(before);
 }
@@ -179,13 +157,13 @@ static void test_revert_read_only(void **state)
     char etc[128];
 
     (void)snprintf(etc, sizeof(etc), "%s", replica_path(replica, "/etc"));
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     assert_int_equal(mount(etc, etc, NULL, MS_BIND, NULL), 0);
     assert_int_equal(mount(NULL, etc, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
-    assert_int_equal(revert_run(&replica->options), -1);
+    assert_int_equal(replica_revert(replica), -1);
     replica_expect_said(replica, "run limpet-tune revert again");
     unmount(etc);
-    assert_int_equal(revert_run(&replica->options), 0);
+    assert_int_equal(replica_revert(replica), 0);
     replica_expect_snapshot(replica, before, "after the second revert");
     free(before);
 }
@@ -215,7 +193,7 @@ static int set_up_kernel(void **state)
 {
     struct replica *replica;
 
-    (void)set_up(state);
+    (void)replica_set_up(state);
     replica = *state;
     assert_int_equal(mount("/proc/sys", replica_path(replica, "/proc/sys"), NULL, MS_BIND, NULL),
                      0);
@@ -225,7 +203,7 @@ static int set_up_kernel(void **state)
 static int tear_down_kernel(void **state)
 {
     unmount(replica_path(*state, "/proc/sys"));
-    return tear_down(state);
+    return replica_tear_down(state);
 }
 
 static void test_kernel(void **state)
@@ -246,7 +224,7 @@ static void test_kernel(void **state)
     replica_expect_said(replica, "no_such_key = 1: absent from this kernel");
     expect_live(SOMAXCONN, SOMAXCONN_TO);
     expect_live(TCP_RMEM, TCP_RMEM_TO);
-    assert_int_equal(revert_run(&replica->options), 0);
+    assert_int_equal(replica_revert(replica), 0);
     expect_live(SOMAXCONN, before[0]);
     expect_live(TCP_RMEM, before[1]);
     replica_expect_absent(replica, DROP_IN_SYSCTL);
@@ -320,7 +298,7 @@ static bool leave_host(void)
            mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
-#define TEST(name)        cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)        cmocka_unit_test_setup_teardown(name, replica_set_up, replica_tear_down)
 #define KERNEL_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_kernel, tear_down_kernel)
 
 int main(void)

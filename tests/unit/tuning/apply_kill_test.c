@@ -26,11 +26,6 @@
 
 typedef int action(struct replica *replica);
 
-static int apply(struct replica *replica)
-{
-    return apply_run(&replica->options, replica_changes, replica_change_count);
-}
-
 /* Another target: one value changes again, one limit too. */
 static int apply_more(struct replica *replica)
 {
@@ -42,11 +37,6 @@ static int apply_more(struct replica *replica)
     int result = apply_run(&replica->options, changes, 2);
     replica->options.inputs = "1,000,000 connections, a test";
     return result;
-}
-
-static int revert(struct replica *replica)
-{
-    return revert_run(&replica->options);
 }
 
 /* A system call that changes files, or that says something about them: each is a step. */
@@ -118,23 +108,12 @@ static void must(struct replica *replica, action *act, const char *what, unsigne
     expect_good(replica, act(replica), what, step);
 }
 
-/* A host with nothing of ours. */
-static int set_up_bare(void **state)
-{
-    struct replica *replica = calloc(1, sizeof(*replica));
-
-    assert_non_null(replica);
-    replica_open(replica);
-    *state = replica;
-    return 0;
-}
-
 /* A host with somebody's files under all our names, with odd modes and owners. */
 static int set_up_occupied(void **state)
 {
     struct replica *replica;
 
-    (void)set_up_bare(state);
+    (void)replica_set_up(state);
     replica = *state;
     replica_write(replica, DROP_IN_SYSCTL, "net.core.somaxconn = 4096 # mine\n");
     replica_write(replica, DROP_IN_UNIT, "[Service]\nLimitNOFILE=1024\n");
@@ -149,26 +128,19 @@ static int set_up_occupied(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    replica_close(*state);
-    free(*state);
-    return 0;
-}
-
 static void test_apply(void **state)
 {
     struct replica *replica = *state;
     char *before = replica_snapshot(replica);
     unsigned step = 1;
 
-    while (kill_at(replica, apply, step)) {
-        must(replica, revert, "revert after a killed apply", step);
+    while (kill_at(replica, replica_apply, step)) {
+        must(replica, replica_revert, "revert after a killed apply", step);
         replica_expect_snapshot(replica, before, "after a killed apply and revert");
         assert_true(++step < STEPS_MAX);
     }
     assert_true(step > 50);
-    must(replica, revert, "revert", step);
+    must(replica, replica_revert, "revert", step);
     replica_expect_snapshot(replica, before, "after apply and revert");
     print_message("apply: killed at each of %u steps\n", step - 1);
     free(before);
@@ -182,9 +154,9 @@ static void test_revert(void **state)
     bool was_killed;
 
     do {
-        must(replica, apply, "apply", step);
-        was_killed = kill_at(replica, revert, ++step);
-        must(replica, revert, "revert after a killed revert", step);
+        must(replica, replica_apply, "apply", step);
+        was_killed = kill_at(replica, replica_revert, ++step);
+        must(replica, replica_revert, "revert after a killed revert", step);
         replica_expect_snapshot(replica, before, "after a killed revert and revert");
         assert_true(step < STEPS_MAX);
     } while (was_killed);
@@ -200,14 +172,14 @@ static void test_apply_again(void **state)
     char *before = replica_snapshot(replica);
     unsigned step = 1;
 
-    while (kill_at(replica, apply, step)) {
-        must(replica, apply, "apply after a killed apply", step);
+    while (kill_at(replica, replica_apply, step)) {
+        must(replica, replica_apply, "apply after a killed apply", step);
         replica_expect(replica, "/proc/sys/net/core/somaxconn", "8192");
-        must(replica, revert, "revert", step);
+        must(replica, replica_revert, "revert", step);
         replica_expect_snapshot(replica, before, "after a killed apply, apply and revert");
         assert_true(++step < STEPS_MAX);
     }
-    must(replica, revert, "revert", step);
+    must(replica, replica_revert, "revert", step);
     free(before);
 }
 
@@ -221,7 +193,7 @@ static void test_apply_over(void **state)
     bool was_killed;
 
     do {
-        must(replica, apply, "apply", step);
+        must(replica, replica_apply, "apply", step);
         char *applied = replica_snapshot(replica);
         was_killed = kill_at(replica, apply_more, ++step);
         expect_good(replica, apply_recover(&replica->options), "recover", step);
@@ -233,7 +205,7 @@ static void test_apply_over(void **state)
             assert_string_equal(now, applied);
             taken_back++;
         }
-        must(replica, revert, "revert after a killed second apply", step);
+        must(replica, replica_revert, "revert after a killed second apply", step);
         replica_expect_snapshot(replica, before, "after a killed second apply and revert");
         free(now);
         free(applied);
@@ -252,18 +224,19 @@ static void test_twice(void **state)
     char *before = replica_snapshot(replica);
     unsigned count = 0;
 
-    for (unsigned first = 2; first < STEPS_MAX && kill_at(replica, apply, first); first += STRIDE) {
+    for (unsigned first = 2; first < STEPS_MAX && kill_at(replica, replica_apply, first);
+         first += STRIDE) {
         unsigned second = 1;
-        while (kill_at(replica, revert, second)) {
-            must(replica, revert, "revert after two kills", first);
+        while (kill_at(replica, replica_revert, second)) {
+            must(replica, replica_revert, "revert after two kills", first);
             replica_expect_snapshot(replica, before, "after two kills and revert");
-            assert_true(kill_at(replica, apply, first));
+            assert_true(kill_at(replica, replica_apply, first));
             second += STRIDE;
             count++;
         }
         replica_expect_snapshot(replica, before, "after a kill and revert");
     }
-    must(replica, revert, "revert", 0);
+    must(replica, replica_revert, "revert", 0);
     replica_expect_snapshot(replica, before, "in the end");
     assert_true(count > 20);
     print_message("both: %u pairs of kills\n", count);
@@ -272,16 +245,16 @@ static void test_twice(void **state)
 
 #define ON(test, set_up)                                                                           \
     {                                                                                              \
-#test " " #set_up, test, set_up, tear_down, NULL                                           \
+#test " " #set_up, test, set_up, replica_tear_down, NULL                                   \
     }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON(test_apply, set_up_bare),       ON(test_apply, set_up_occupied),
-        ON(test_revert, set_up_bare),      ON(test_revert, set_up_occupied),
-        ON(test_apply_over, set_up_bare),  ON(test_apply_over, set_up_occupied),
-        ON(test_apply_again, set_up_bare), ON(test_twice, set_up_occupied),
+        ON(test_apply, replica_set_up),       ON(test_apply, set_up_occupied),
+        ON(test_revert, replica_set_up),      ON(test_revert, set_up_occupied),
+        ON(test_apply_over, replica_set_up),  ON(test_apply_over, set_up_occupied),
+        ON(test_apply_again, replica_set_up), ON(test_twice, set_up_occupied),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

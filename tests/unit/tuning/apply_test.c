@@ -20,39 +20,12 @@
 
 #define SOMAXCONN "/proc/sys/net/core/somaxconn"
 
-static int set_up(void **state)
-{
-    struct replica *replica = calloc(1, sizeof(*replica));
-
-    assert_non_null(replica);
-    replica_open(replica);
-    *state = replica;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    replica_close(*state);
-    free(*state);
-    return 0;
-}
-
-static int apply(struct replica *replica)
-{
-    return apply_run(&replica->options, replica_changes, replica_change_count);
-}
-
-static int revert(struct replica *replica)
-{
-    return revert_run(&replica->options);
-}
-
 static void test_there_and_back(void **state)
 {
     struct replica *replica = *state;
     char *before = replica_snapshot(replica);
 
-    if (apply(replica) != 0) {
+    if (replica_apply(replica) != 0) {
         fail_msg("%s", replica_said(replica));
     }
     replica_expect(replica, SOMAXCONN, "8192");
@@ -61,10 +34,10 @@ static void test_there_and_back(void **state)
     assert_non_null(strstr(said, "net.core.somaxconn: 4096 -> 8192"));
     assert_non_null(strstr(said, "nf_conntrack_max = 1310720: absent"));
     assert_non_null(strstr(said, "systemctl daemon-reload && systemctl restart limpet"));
-    assert_int_equal(revert(replica), 0);
+    assert_int_equal(replica_revert(replica), 0);
     replica_expect_said(replica, "net.core.somaxconn back to 4096");
     replica_expect_snapshot(replica, before, "after revert");
-    assert_int_equal(revert(replica), 0);
+    assert_int_equal(replica_revert(replica), 0);
     replica_expect_said(replica, "nothing to take back");
     free(before);
 }
@@ -76,7 +49,7 @@ static void test_texts(void **state)
     replica_write(replica, "/usr/lib/sysctl.d/10-distro.conf", "-net.core.somaxconn = 4096\n");
     replica_write(replica, "/usr/lib/systemd/system/limpet.service",
                   "[Service]\nLimitNOFILE=524288\n");
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     replica_expect(
         replica, DROP_IN_SYSCTL,
         "# Kernel settings for Limpet.\n"
@@ -127,15 +100,15 @@ static void test_dry_run(void **state)
     char *before = replica_snapshot(replica);
 
     replica->options.dry_run = true;
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     replica_expect_said(replica, "net.core.somaxconn = 8192\n");
     replica_expect_snapshot(replica, before, "after a dry run");
     replica->options.dry_run = false;
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     free(before);
     before = replica_snapshot(replica);
     replica->options.dry_run = true;
-    assert_int_equal(revert(replica), 0);
+    assert_int_equal(replica_revert(replica), 0);
     replica_expect_said(replica, DROP_IN_SYSCTL " would be removed");
     replica_expect_snapshot(replica, before, "after a dry run of revert");
     free(before);
@@ -150,7 +123,7 @@ static void test_nobody_to_ask(void **state)
     assert_non_null(in);
     replica->options.yes = false;
     replica->options.in = in;
-    replica_expect_refused(replica, apply(replica), "say --yes", before);
+    replica_expect_refused(replica, replica_apply(replica), "say --yes", before);
     assert_int_equal(fclose(in), 0);
     free(before);
 }
@@ -176,13 +149,13 @@ static void test_asks(void **state)
     replica->options.yes = false;
     for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
         answer(replica, no[i]);
-        replica_expect_refused(replica, apply(replica), "[y/N]", before);
+        replica_expect_refused(replica, replica_apply(replica), "[y/N]", before);
     }
     answer(replica, "y\n");
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     replica_expect(replica, SOMAXCONN, "8192");
     answer(replica, "yes\n");
-    assert_int_equal(revert(replica), 0);
+    assert_int_equal(replica_revert(replica), 0);
     replica_expect_snapshot(replica, before, "after revert");
     free(before);
 }
@@ -195,8 +168,8 @@ static void test_again_and_over(void **state)
 
     (void)snprintf(more[0].wanted, sizeof(more[0].wanted), "16384");
     (void)snprintf(more[1].wanted, sizeof(more[1].wanted), "2097152");
-    assert_int_equal(apply(replica), 0);
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     replica_expect_said(replica, "nothing to do");
     assert_int_equal(apply_run(&replica->options, NULL, 0), 0);
     replica_expect_said(replica, "nothing to do");
@@ -218,7 +191,7 @@ static void test_again_and_over(void **state)
     assert_non_null(strstr(text, "net.ipv4.tcp_mem = 625000"));
     free(text);
 
-    assert_int_equal(revert(replica), 0);
+    assert_int_equal(replica_revert(replica), 0);
     replica_expect_snapshot(replica, before, "after two applies and revert");
     free(before);
 }
@@ -231,13 +204,13 @@ static void test_right_already(void **state)
     replica_write(replica, SOMAXCONN, "8192\n");
     replica_write(replica, "/etc/systemd/system/limpet.service.d/50.conf",
                   "[Service]\nLimitNOFILE=1048576\nLimitMEMLOCK=infinity\n");
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     size_t size;
     char *text = replica_read(replica, DROP_IN_SYSCTL, &size);
     assert_null(strstr(text, "somaxconn"));
     free(text);
     replica_expect_absent(replica, DROP_IN_UNIT);
-    assert_int_equal(revert(replica), 0);
+    assert_int_equal(replica_revert(replica), 0);
     replica_expect(replica, SOMAXCONN, "8192\n");
 }
 
@@ -256,166 +229,12 @@ static void test_right_by_hand(void **state)
     char *text = replica_read(replica, DROP_IN_SYSCTL, &size);
     assert_non_null(strstr(text, "#   before: 8192 (set by hand)\nnet.core.somaxconn = 8192\n"));
     free(text);
-    assert_int_equal(revert(replica), 0);
+    assert_int_equal(replica_revert(replica), 0);
     replica_expect_snapshot(replica, before, "after revert");
     replica_write(replica, "/etc/sysctl.d/50-old.conf", "net.core.somaxconn = 9000\n");
     assert_int_equal(apply_run(&replica->options, somaxconn, 1), 0);
     replica_expect_said(replica, "nothing to do");
     free(before);
-}
-
-static void test_changed_since(void **state)
-{
-    struct replica *replica = *state;
-
-    assert_int_equal(apply(replica), 0);
-    replica_write(replica, SOMAXCONN, "5000\n");
-    replica_write(replica, DROP_IN_LOGIN, "# mine now\n");
-    (void)replica_said(replica);
-    assert_int_equal(revert(replica), 1);
-    const char *said = replica_said(replica);
-    assert_non_null(strstr(said, "net.core.somaxconn is 5000, not the 8192 of apply"));
-    assert_non_null(strstr(said, "limits.d/90-limpet.conf was changed since"));
-    assert_non_null(strstr(said, "limits.d holds files of others now"));
-    replica_expect(replica, SOMAXCONN, "5000\n");
-    replica_expect(replica, DROP_IN_LOGIN, "# mine now\n");
-    replica_expect(replica, "/proc/sys/net/ipv4/tcp_mem", "190000\t250000\t380000\n");
-    replica_expect_absent(replica, DROP_IN_SYSCTL);
-    replica_expect_absent(replica, STORE_FOLDER);
-    assert_int_equal(revert(replica), 0);
-    replica_expect_said(replica, "nothing to take back");
-}
-
-/* Somebody's file had the name before us, and is kept under another one. */
-static void test_kept_file(void **state)
-{
-    struct replica *replica = *state;
-    static const char mine[] = "vm.swappiness = 1\n";
-    const char *kept = "/etc/sysctl.d/.90-limpet.conf.before";
-
-    replica_write(replica, DROP_IN_SYSCTL, mine);
-    assert_int_equal(apply(replica), 0);
-    replica_expect(replica, kept, mine);
-    assert_int_equal(unlink(replica_path(replica, kept)), 0);
-    assert_int_equal(revert(replica), -1);
-    replica_expect_said(replica, "is gone: put the right file there by hand");
-    replica_write(replica, DROP_IN_SYSCTL, mine);
-    assert_int_equal(revert(replica), 0);
-    replica_expect(replica, DROP_IN_SYSCTL, mine);
-    replica_expect_absent(replica, STORE_FOLDER);
-
-    /* Ours is gone, the one before it is still there: neither is touched. */
-    assert_int_equal(apply(replica), 0);
-    assert_int_equal(unlink(replica_path(replica, DROP_IN_SYSCTL)), 0);
-    assert_int_equal(revert(replica), 1);
-    replica_expect_said(replica, "was removed since: it is left alone; what was there before is");
-    replica_expect(replica, kept, mine);
-    replica_expect_absent(replica, DROP_IN_SYSCTL);
-    /* And does not get lost by the next apply. */
-    replica_write(replica, DROP_IN_SYSCTL, "# another\n");
-    char *before = replica_snapshot(replica);
-    replica_expect_refused(replica, apply(replica), "is in the way", before);
-    free(before);
-}
-
-/* What a file of ours left behind when it was removed is nothing to take back. */
-static void test_removed_since(void **state)
-{
-    struct replica *replica = *state;
-    char *before = replica_snapshot(replica);
-
-    assert_int_equal(apply(replica), 0);
-    assert_int_equal(unlink(replica_path(replica, DROP_IN_SYSCTL)), 0);
-    assert_int_equal(unlink(replica_path(replica, DROP_IN_UNIT)), 0);
-    assert_int_equal(rmdir(replica_path(replica, "/etc/systemd/system/limpet.service.d")), 0);
-    assert_int_equal(revert(replica), 0);
-    replica_expect_snapshot(replica, before, "after revert");
-    free(before);
-}
-
-/* The power went while apply ran, and the system came up with our file in place. */
-static void test_power_failure(void **state)
-{
-    struct replica *replica = *state;
-    char *before = replica_snapshot(replica);
-    char journal[128];
-    char message[512];
-
-    assert_int_equal(apply(replica), 0);
-    (void)snprintf(journal, sizeof(journal), "%s", replica_path(replica, STORE_JOURNAL));
-    assert_int_equal(rename(replica_path(replica, STORE_STATE), journal), 0);
-    assert_int_equal(revert_pending(replica->root, message, sizeof(message)), 2);
-    assert_non_null(strstr(message, "was interrupted"));
-    replica_write(replica, "/proc/sys/kernel/random/boot_id",
-                  "99999999-2222-3333-4444-555555555555\n");
-    assert_int_equal(apply_recover(&replica->options), 0);
-    replica_expect_said(replica, "was interrupted; it is taken back");
-    replica_write(replica, "/proc/sys/kernel/random/boot_id",
-                  "11111111-2222-3333-4444-555555555555\n");
-    replica_expect_snapshot(replica, before, "after a power failure");
-    free(before);
-}
-
-static void test_edited_before_apply(void **state)
-{
-    struct replica *replica = *state;
-
-    assert_int_equal(apply(replica), 0);
-    replica_write(replica, DROP_IN_SYSCTL, "vm.swappiness = 1\n");
-    (void)replica_said(replica);
-    char *before = replica_snapshot(replica);
-    replica_expect_refused(replica, apply(replica), "was changed by hand since the last apply",
-                           before);
-    free(before);
-}
-
-static void reboot(struct replica *replica, const char *kernel)
-{
-    replica_write(replica, "/proc/sys/kernel/random/boot_id",
-                  "99999999-2222-3333-4444-555555555555\n");
-    replica_write(replica, "/proc/sys/kernel/osrelease", kernel);
-}
-
-/* Live values go to what the remaining files give, else to what was before any of ours. */
-static void test_reboot(void **state)
-{
-    struct replica *replica = *state;
-
-    assert_int_equal(apply(replica), 0);
-    replica_write(replica, "/run/sysctl.d/20-new.conf", "net/core/somaxconn=6000\n");
-    reboot(replica, "6.1.0\n");
-    assert_int_equal(revert(replica), 0);
-    replica_expect(replica, SOMAXCONN, "6000");
-    replica_expect(replica, "/proc/sys/net/ipv4/tcp_mem", "190000\t250000\t380000\n");
-}
-
-static void test_reboot_to_another_kernel(void **state)
-{
-    struct replica *replica = *state;
-
-    assert_int_equal(apply(replica), 0);
-    reboot(replica, "6.18.0\n");
-    assert_int_equal(revert(replica), 1);
-    replica_expect_said(replica, "net.core.somaxconn stays as it is until the next boot");
-    replica_expect(replica, SOMAXCONN, "8192");
-    replica_expect_absent(replica, DROP_IN_SYSCTL);
-    replica_expect_absent(replica, STORE_FOLDER);
-}
-
-/* Another apply after the reboot: revert still knows what the other files give. */
-static void test_reboot_and_apply(void **state)
-{
-    struct replica *replica = *state;
-    struct change more = replica_changes[0];
-
-    assert_int_equal(apply(replica), 0);
-    replica_write(replica, "/run/sysctl.d/20-new.conf", "net.core.somaxconn=6000\n");
-    reboot(replica, "6.1.0\n");
-    (void)snprintf(more.wanted, sizeof(more.wanted), "16384");
-    assert_int_equal(apply_run(&replica->options, &more, 1), 0);
-    assert_int_equal(revert(replica), 0);
-    replica_expect(replica, SOMAXCONN, "6000\n");
-    replica_expect(replica, "/proc/sys/net/ipv4/tcp_mem", "190000\t250000\t380000\n");
 }
 
 static void test_others_set_it(void **state)
@@ -427,41 +246,13 @@ static void test_others_set_it(void **state)
     replica_write(replica, "/etc/sysctl.conf", "net.ipv4.tcp_mem = 1 2 3\n");
     replica_write(replica, "/etc/systemd/system/limpet.service.d/override.conf",
                   "[Service]\nLimitNOFILE=4096\n");
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     const char *said = replica_said(replica);
     assert_non_null(strstr(said, "99-mine.conf:2 sets 128: COMES LATER AND WINS"));
     assert_non_null(strstr(said, "50-distro.conf:1 sets 1024: ours comes later and wins"));
     assert_non_null(strstr(said, "sysctl.conf:1 sets 1 2 3: not read at boot, but"));
     assert_non_null(strstr(said, "override.conf:2 sets 4096: COMES LATER AND WINS"));
     replica_expect(replica, "/etc/sysctl.d/99-mine.conf", "\nnet.core.somaxconn = 128\n");
-}
-
-static void test_in_use(void **state)
-{
-    struct replica *replica = *state;
-    struct change less = replica_changes[3];
-    static const char sockstat[] = "sockets: used 9\nTCP: inuse 5 orphan 0 tw 2 alloc 10 mem %d\n";
-    char text[128];
-
-    (void)snprintf(less.wanted, sizeof(less.wanted), "1000 2000 3000");
-    (void)snprintf(text, sizeof(text), sockstat, 3001);
-    replica_write(replica, "/proc/net/sockstat", text);
-    char *before = replica_snapshot(replica);
-    replica_expect_refused(replica, apply_run(&replica->options, &less, 1),
-                           "net.ipv4.tcp_mem must not go down to 1000 2000 3000 now: 3001 pages",
-                           before);
-    free(before);
-    (void)snprintf(text, sizeof(text), sockstat, 3000);
-    replica_write(replica, "/proc/net/sockstat", text);
-    assert_int_equal(apply_run(&replica->options, &less, 1), 0);
-    assert_int_equal(revert(replica), 0);
-
-    assert_int_equal(apply(replica), 0);
-    (void)snprintf(text, sizeof(text), sockstat, 380001);
-    replica_write(replica, "/proc/net/sockstat", text);
-    before = replica_snapshot(replica);
-    replica_expect_refused(replica, revert(replica), "drain or stop limpet first", before);
-    free(before);
 }
 
 static void test_two_at_once(void **state)
@@ -474,10 +265,10 @@ static void test_two_at_once(void **state)
     assert_true(fd >= 0);
     assert_int_equal(flock(fd, LOCK_EX), 0);
     (void)snprintf(holder, sizeof(holder), "process %d (", (int)getpid());
-    replica_expect_refused(replica, apply(replica), holder, before);
-    replica_expect_refused(replica, revert(replica), "is at work on", before);
+    replica_expect_refused(replica, replica_apply(replica), holder, before);
+    replica_expect_refused(replica, replica_revert(replica), "is at work on", before);
     assert_int_equal(close(fd), 0);
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     free(before);
 }
 
@@ -488,7 +279,7 @@ static void test_bad_store(void **state)
     size_t size;
 
     assert_int_equal(revert_pending(replica->root, message, sizeof(message)), 0);
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     assert_int_equal(revert_pending(replica->root, message, sizeof(message)), 1);
     char *good = replica_read(replica, STORE_STATE, &size);
     static const char *const names[] = {STORE_STATE, STORE_JOURNAL};
@@ -500,8 +291,8 @@ static void test_bad_store(void **state)
             replica_write(replica, names[i], j < 3 ? texts[j] : cut);
             (void)replica_said(replica);
             char *before = replica_snapshot(replica);
-            replica_expect_refused(replica, revert(replica), "cannot be used", before);
-            replica_expect_refused(replica, apply(replica), "nothing was changed", before);
+            replica_expect_refused(replica, replica_revert(replica), "cannot be used", before);
+            replica_expect_refused(replica, replica_apply(replica), "nothing was changed", before);
             assert_int_equal(revert_pending(replica->root, message, sizeof(message)), -1);
             assert_non_null(strstr(message, names[i]));
             free(before);
@@ -518,24 +309,24 @@ static void test_in_the_way(void **state)
 
     assert_int_equal(symlink("/dev/null", replica_path(replica, DROP_IN_SYSCTL)), 0);
     char *before = replica_snapshot(replica);
-    replica_expect_refused(replica, apply(replica), "is no plain file", before);
+    replica_expect_refused(replica, replica_apply(replica), "is no plain file", before);
     free(before);
     assert_int_equal(unlink(replica_path(replica, DROP_IN_SYSCTL)), 0);
 
     replica_write(replica, "/etc/security", "a file");
     before = replica_snapshot(replica);
-    replica_expect_refused(replica, apply(replica), "is no folder", before);
+    replica_expect_refused(replica, replica_apply(replica), "is no folder", before);
     free(before);
     assert_int_equal(unlink(replica_path(replica, "/etc/security")), 0);
 
     assert_int_equal(rmdir(replica_path(replica, "/var/lib")), 0);
     before = replica_snapshot(replica);
-    replica_expect_refused(replica, apply(replica), "there is no folder", before);
-    replica_expect_refused(replica, revert(replica), "there is no folder", before);
+    replica_expect_refused(replica, replica_apply(replica), "there is no folder", before);
+    replica_expect_refused(replica, replica_revert(replica), "there is no folder", before);
     free(before);
 
     replica->options.root = "/nonexistent";
-    assert_int_equal(apply(replica), -1);
+    assert_int_equal(replica_apply(replica), -1);
     replica_expect_said(replica, "--root /nonexistent: No such file");
 }
 
@@ -548,36 +339,19 @@ static void test_links_stay_inside(void **state)
     assert_int_equal(symlink("/real/90.conf", replica_path(replica, "/etc/sysctl.d/98-link.conf")),
                      0);
     assert_int_equal(symlink("../../../../../../moved", replica_path(replica, "/real")), 0);
-    assert_int_equal(apply(replica), 0);
+    assert_int_equal(replica_apply(replica), 0);
     replica_expect_said(replica, "98-link.conf:1 sets 77");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, replica_set_up, replica_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_there_and_back),
-        TEST(test_texts),
-        TEST(test_dry_run),
-        TEST(test_nobody_to_ask),
-        TEST(test_asks),
-        TEST(test_again_and_over),
-        TEST(test_right_already),
-        TEST(test_right_by_hand),
-        TEST(test_changed_since),
-        TEST(test_kept_file),
-        TEST(test_removed_since),
-        TEST(test_power_failure),
-        TEST(test_edited_before_apply),
-        TEST(test_reboot),
-        TEST(test_reboot_to_another_kernel),
-        TEST(test_reboot_and_apply),
-        TEST(test_others_set_it),
-        TEST(test_in_use),
-        TEST(test_two_at_once),
-        TEST(test_bad_store),
-        TEST(test_in_the_way),
+        TEST(test_there_and_back),    TEST(test_texts),         TEST(test_dry_run),
+        TEST(test_nobody_to_ask),     TEST(test_asks),          TEST(test_again_and_over),
+        TEST(test_right_already),     TEST(test_right_by_hand), TEST(test_others_set_it),
+        TEST(test_two_at_once),       TEST(test_bad_store),     TEST(test_in_the_way),
         TEST(test_links_stay_inside),
     };
 

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/text.h"
+#include "tuning/revert.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -244,4 +245,31 @@ void replica_expect_refused(struct replica *replica, int result, const char *sai
     assert_int_equal(result, -1);
     replica_expect_said(replica, said);
     replica_expect_snapshot(replica, before, "after it was refused");
+}
+
+int replica_set_up(void **state)
+{
+    struct replica *replica = calloc(1, sizeof(*replica));
+
+    assert_non_null(replica);
+    replica_open(replica);
+    *state = replica;
+    return 0;
+}
+
+int replica_tear_down(void **state)
+{
+    replica_close(*state);
+    free(*state);
+    return 0;
+}
+
+int replica_apply(struct replica *replica)
+{
+    return apply_run(&replica->options, replica_changes, replica_change_count);
+}
+
+int replica_revert(struct replica *replica)
+{
+    return revert_run(&replica->options);
 }

@@ -20,6 +20,14 @@ void replica_open(struct replica *replica);
 void replica_populate(const struct replica *replica); /* once more, on an empty root */
 void replica_close(struct replica *replica);          /* removes it */
 
+/* For tests: a replica as their state. */
+int replica_set_up(void **state);
+int replica_tear_down(void **state);
+
+/* With replica_changes; and back. */
+int replica_apply(struct replica *replica);
+int replica_revert(struct replica *replica);
+
 /* The path below the root; good until the next call. */
 const char *replica_path(const struct replica *replica, const char *path);
 
