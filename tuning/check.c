@@ -2,8 +2,8 @@
 
 #include <time.h>
 
-#define FILL_LOW_PERCENT   80
-#define FILL_RISKY_PERCENT 95
+#define FILL_LOW_SHARE   5  /* a fifth is left, and less */
+#define FILL_RISKY_SHARE 20 /* a twentieth */
 
 static void wait_ms(uint32_t milliseconds)
 {
@@ -16,10 +16,10 @@ static void wait_ms(uint32_t milliseconds)
 
 static enum verdict judge_fill(uint64_t value, uint64_t max)
 {
-    if (max == 0 || value / 100 * 100 < max / 100 * FILL_LOW_PERCENT) {
+    if (max == 0 || value < max - max / FILL_LOW_SHARE) {
         return VERDICT_OK;
     }
-    return value >= max / 100 * FILL_RISKY_PERCENT ? VERDICT_RISKY : VERDICT_LOW;
+    return value >= max - max / FILL_RISKY_SHARE ? VERDICT_RISKY : VERDICT_LOW;
 }
 
 static enum verdict judge_counter(const struct check *check, size_t index)
@@ -71,6 +71,13 @@ static void look_at_listeners(struct check *check)
     }
 }
 
+bool check_shows(const struct finding *finding)
+{
+    return finding->setting->source != SOURCE_NOTHING &&
+           (finding->setting->kind != SETTING_LEAVE || verdict_is_bad(finding->verdict) ||
+            finding->verdict == VERDICT_UNKNOWN);
+}
+
 void check_run(struct check *check, const struct plan *plan, uint32_t interval_ms)
 {
     *check = (struct check){.plan = plan};
@@ -87,11 +94,12 @@ void check_run(struct check *check, const struct plan *plan, uint32_t interval_m
         check->tally[check->counted[i]]++;
     }
     for (uint32_t i = 0; i < plan->count; i++) {
-        check->tally[plan->findings[i].verdict]++;
+        if (check_shows(&plan->findings[i])) {
+            check->tally[plan->findings[i].verdict]++;
+        }
     }
-    if (plan->bounds.rows[plan->bounds.first].holds < plan->target.connections) {
-        check->tally[VERDICT_LOW]++;
-    }
+    const bool fits = plan->bounds.rows[plan->bounds.first].holds >= plan->target.connections;
+    check->tally[fits ? VERDICT_OK : VERDICT_LOW]++;
 }
 
 int check_status(const struct check *check)

@@ -29,6 +29,9 @@ struct check {
  */
 void check_run(struct check *check, const struct plan *plan, uint32_t interval_ms);
 
+/* What no one can read, and what needs no change, is for the plan to tell. */
+MUST_CHECK bool check_shows(const struct finding *finding);
+
 /* Ports that all shards listen at must have the backlog of the target; others (the admin port) are
  * only told. */
 MUST_CHECK enum verdict check_listener(const struct check *check, uint32_t index);

@@ -84,10 +84,7 @@ static void print_settings(const struct plan *plan, FILE *out)
 
     for (uint32_t i = 0; i < plan->count; i++) {
         const struct finding *finding = &plan->findings[i];
-        const enum setting_kind kind = finding->setting->kind;
-        /* What no one can read, and what needs no change, is for the plan to tell. */
-        if (finding->setting->source == SOURCE_NOTHING ||
-            (kind == SETTING_LEAVE && finding->verdict <= VERDICT_OK)) {
+        if (!check_shows(finding)) {
             continue;
         }
         if (finding->setting->group != group) {

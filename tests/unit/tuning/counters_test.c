@@ -189,6 +189,8 @@ static void test_verdicts(void **state)
         assert_int_equal(status, fills[i].status);
     }
     scratch_sysctl(&scratch, "net.netfilter.nf_conntrack_count", "0");
+    scratch_sysctl(&scratch, "net.netfilter.nf_conntrack_max", "1");
+    assert_int_equal(verdict_of("tracked connections", &status), VERDICT_OK);
 
     /* What happened before is seen, and no reason for a script to stop. */
     scratch_write(&scratch, "/proc/net/netstat", "TcpExt: ListenOverflows\nTcpExt: 7\n");
