@@ -5,7 +5,7 @@
  * own. Needs root; skipped without.
  */
 #include "base/bytes.h"
-#include "tests/unit/tuning/replica.h"
+#include "tests/unit/tuning/killer.h"
 #include "tuning/drop_in.h"
 #include "tuning/live.h"
 #include "tuning/revert.h"
@@ -206,19 +206,20 @@ static int tear_down_kernel(void **state)
     return replica_tear_down(state);
 }
 
+static const struct change kernel_changes[] = {
+    {CHANGE_SYSCTL, false, "net.core.somaxconn", SOMAXCONN_TO, "", "a test"},
+    {CHANGE_SYSCTL, false, "net.ipv4.tcp_rmem", TCP_RMEM_TO, "", "a test"},
+    {CHANGE_SYSCTL, true, "net.ipv4.no_such_key", "1", "", "a test"},
+};
+
 static void test_kernel(void **state)
 {
     struct replica *replica = *state;
     char before[2][VALUE_SIZE];
-    const struct change changes[] = {
-        {CHANGE_SYSCTL, false, "net.core.somaxconn", SOMAXCONN_TO, "", "a test"},
-        {CHANGE_SYSCTL, false, "net.ipv4.tcp_rmem", TCP_RMEM_TO, "", "a test"},
-        {CHANGE_SYSCTL, true, "net.ipv4.no_such_key", "1", "", "a test"},
-    };
 
     read_live(SOMAXCONN, before[0]);
     read_live(TCP_RMEM, before[1]);
-    if (apply_run(&replica->options, changes, 3) != 0) {
+    if (apply_run(&replica->options, kernel_changes, 3) != 0) {
         fail_msg("%s", replica_said(replica));
     }
     replica_expect_said(replica, "no_such_key = 1: absent from this kernel");
@@ -228,6 +229,34 @@ static void test_kernel(void **state)
     expect_live(SOMAXCONN, before[0]);
     expect_live(TCP_RMEM, before[1]);
     replica_expect_absent(replica, DROP_IN_SYSCTL);
+}
+
+static int apply_to_kernel(struct replica *replica)
+{
+    return apply_run(&replica->options, kernel_changes, 2);
+}
+
+/* Killed at every step, as below a scratch root; here each value is set by one write. */
+static void test_kernel_killed(void **state)
+{
+    struct replica *replica = *state;
+    char before[2][VALUE_SIZE];
+    unsigned step = 1;
+
+    read_live(SOMAXCONN, before[0]);
+    read_live(TCP_RMEM, before[1]);
+    while (killer_run(replica, apply_to_kernel, step)) {
+        assert_int_equal(replica_revert(replica), 0);
+        expect_live(SOMAXCONN, before[0]);
+        expect_live(TCP_RMEM, before[1]);
+        replica_expect_absent(replica, DROP_IN_SYSCTL);
+        replica_expect_absent(replica, STORE_FOLDER);
+        assert_true(++step < KILLER_STEPS_MAX);
+    }
+    expect_live(SOMAXCONN, SOMAXCONN_TO);
+    assert_true(step > 20);
+    assert_int_equal(replica_revert(replica), 0);
+    print_message("on the kernel: killed at each of %u steps\n", step - 1);
 }
 
 /* The kernel takes the first number of a vector before it refuses the second. */
@@ -309,6 +338,7 @@ int main(void)
         TEST(test_read_only),
         TEST(test_revert_read_only),
         KERNEL_TEST(test_kernel),
+        KERNEL_TEST(test_kernel_killed),
         KERNEL_TEST(test_kernel_refuses),
         KERNEL_TEST(test_kernel_forbids),
         cmocka_unit_test(test_host_untouched),

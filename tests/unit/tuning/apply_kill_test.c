@@ -4,27 +4,20 @@
  * by ptrace; the program has no hook for it.
  */
 #include "base/bytes.h"
-#include "tests/unit/tuning/replica.h"
+#include "tests/unit/tuning/killer.h"
 #include "tuning/drop_in.h"
 #include "tuning/revert.h"
 #include "tuning/store.h"
 
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#define STEPS_MAX 2000
-#define STRIDE    7 /* where a kill is followed by another one, not each pair is tried */
-
-typedef int action(struct replica *replica);
+#define STRIDE 7 /* where a kill is followed by another one, not each pair is tried */
 
 /* Another target: one value changes again, one limit too. */
 static int apply_more(struct replica *replica)
@@ -39,63 +32,6 @@ static int apply_more(struct replica *replica)
     return result;
 }
 
-/* A system call that changes files, or that says something about them: each is a step. */
-static bool is_step(uint64_t number)
-{
-    static const long steps[] = {SYS_write,    SYS_openat,    SYS_renameat, SYS_renameat2,
-                                 SYS_linkat,   SYS_unlinkat,  SYS_mkdirat,  SYS_fsync,
-                                 SYS_fchown,   SYS_fchmod,    SYS_fchmodat, SYS_ftruncate,
-                                 SYS_pwrite64, SYS_fdatasync, SYS_flock,    SYS_utimensat};
-
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        if (number == (uint64_t)steps[i]) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Lets a child do it and kills it before its step number step, from 1. False when it came to its
- * end before that, which must be a good one. */
-static bool kill_at(struct replica *replica, action *act, unsigned step)
-{
-    struct __ptrace_syscall_info info;
-    unsigned steps = 0;
-    int status;
-    pid_t child = fork();
-
-    assert_true(child >= 0);
-    if (child == 0) {
-        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || raise(SIGSTOP) != 0) {
-            _exit(99);
-        }
-        _exit(act(replica) == 0 ? 0 : 1);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSTOPPED(status));
-    assert_int_equal(ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_TRACESYSGOOD), 0);
-    for (;;) {
-        assert_int_equal(ptrace(PTRACE_SYSCALL, child, NULL, NULL), 0);
-        assert_int_equal(waitpid(child, &status, 0), child);
-        if (!WIFSTOPPED(status)) {
-            assert_true(WIFEXITED(status));
-            assert_int_equal(WEXITSTATUS(status), 0);
-            return false;
-        }
-        if (WSTOPSIG(status) != (SIGTRAP | 0x80)) {
-            continue;
-        }
-        assert_true(ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof(info), &info) > 0);
-        if (info.op == PTRACE_SYSCALL_INFO_ENTRY && is_step(info.entry.nr) && ++steps == step) {
-            break;
-        }
-    }
-    assert_int_equal(kill(child, SIGKILL), 0);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status));
-    return true;
-}
-
 static void expect_good(struct replica *replica, int result, const char *what, unsigned step)
 {
     if (result != 0) {
@@ -103,7 +39,7 @@ static void expect_good(struct replica *replica, int result, const char *what, u
     }
 }
 
-static void must(struct replica *replica, action *act, const char *what, unsigned step)
+static void must(struct replica *replica, killer_action *act, const char *what, unsigned step)
 {
     expect_good(replica, act(replica), what, step);
 }
@@ -134,10 +70,10 @@ static void test_apply(void **state)
     char *before = replica_snapshot(replica);
     unsigned step = 1;
 
-    while (kill_at(replica, replica_apply, step)) {
+    while (killer_run(replica, replica_apply, step)) {
         must(replica, replica_revert, "revert after a killed apply", step);
         replica_expect_snapshot(replica, before, "after a killed apply and revert");
-        assert_true(++step < STEPS_MAX);
+        assert_true(++step < KILLER_STEPS_MAX);
     }
     assert_true(step > 50);
     must(replica, replica_revert, "revert", step);
@@ -155,10 +91,10 @@ static void test_revert(void **state)
 
     do {
         must(replica, replica_apply, "apply", step);
-        was_killed = kill_at(replica, replica_revert, ++step);
+        was_killed = killer_run(replica, replica_revert, ++step);
         must(replica, replica_revert, "revert after a killed revert", step);
         replica_expect_snapshot(replica, before, "after a killed revert and revert");
-        assert_true(step < STEPS_MAX);
+        assert_true(step < KILLER_STEPS_MAX);
     } while (was_killed);
     assert_true(step > 20);
     print_message("revert: killed at each of %u steps\n", step - 1);
@@ -172,12 +108,12 @@ static void test_apply_again(void **state)
     char *before = replica_snapshot(replica);
     unsigned step = 1;
 
-    while (kill_at(replica, replica_apply, step)) {
+    while (killer_run(replica, replica_apply, step)) {
         must(replica, replica_apply, "apply after a killed apply", step);
         replica_expect(replica, "/proc/sys/net/core/somaxconn", "8192");
         must(replica, replica_revert, "revert", step);
         replica_expect_snapshot(replica, before, "after a killed apply, apply and revert");
-        assert_true(++step < STEPS_MAX);
+        assert_true(++step < KILLER_STEPS_MAX);
     }
     must(replica, replica_revert, "revert", step);
     free(before);
@@ -195,7 +131,7 @@ static void test_apply_over(void **state)
     do {
         must(replica, replica_apply, "apply", step);
         char *applied = replica_snapshot(replica);
-        was_killed = kill_at(replica, apply_more, ++step);
+        was_killed = killer_run(replica, apply_more, ++step);
         expect_good(replica, apply_recover(&replica->options), "recover", step);
         if (access(replica_path(replica, STORE_JOURNAL), F_OK) == 0) {
             fail_msg("a journal is left after step %u", step);
@@ -209,7 +145,7 @@ static void test_apply_over(void **state)
         replica_expect_snapshot(replica, before, "after a killed second apply and revert");
         free(now);
         free(applied);
-        assert_true(step < STEPS_MAX);
+        assert_true(step < KILLER_STEPS_MAX);
     } while (was_killed);
     assert_true(taken_back > 20);
     print_message("apply over apply: killed at each of %u steps, %u taken back\n", step - 1,
@@ -224,13 +160,13 @@ static void test_twice(void **state)
     char *before = replica_snapshot(replica);
     unsigned count = 0;
 
-    for (unsigned first = 2; first < STEPS_MAX && kill_at(replica, replica_apply, first);
+    for (unsigned first = 2; first < KILLER_STEPS_MAX && killer_run(replica, replica_apply, first);
          first += STRIDE) {
         unsigned second = 1;
-        while (kill_at(replica, replica_revert, second)) {
+        while (killer_run(replica, replica_revert, second)) {
             must(replica, replica_revert, "revert after two kills", first);
             replica_expect_snapshot(replica, before, "after two kills and revert");
-            assert_true(kill_at(replica, replica_apply, first));
+            assert_true(killer_run(replica, replica_apply, first));
             second += STRIDE;
             count++;
         }
