@@ -85,6 +85,25 @@ class Plans(unittest.TestCase):
                             self.assertEqual(line, line.rstrip())
                         self.assertNotIn("\033", out)
 
+    def test_colours_are_for_terminals(self):
+        host = Host(self)
+        for env, is_coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+            with self.subTest(env=env):
+                terminal, end = os.openpty()
+                process = subprocess.Popen([TUNE, "check", "--root", host.root, "--interval", "0.05"], stdout=end,
+                                           env={**{k: v for k, v in os.environ.items() if k != "NO_COLOR"}, **env})
+                os.close(end)
+                out = b""
+                try:
+                    while data := os.read(terminal, 65536):
+                        out += data
+                except OSError:  # how a terminal ends
+                    pass
+                os.close(terminal)
+                process.wait(PATIENCE)
+                self.assertIn(b"net.core.somaxconn", out)
+                self.assertEqual(b"\033[32mok" in out, is_coloured)
+
     def test_a_million(self):
         host = Host(self)
         before = host.snapshot()
