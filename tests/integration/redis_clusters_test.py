@@ -1,21 +1,22 @@
 """Redis with more than one node: a failover by sentinels, a cluster of three masters with sharded channels, slots that
 move while messages go through, a master that dies. Clients stay; what has history arrives in order and once."""
 
+import os
 import sys
 import threading
 
 from limpet import TEXT, Server, main, wait_until
 from redis_servers import MISSING, TOOL, Redis, free_cluster_port, free_port
-from redis_test import Case, flags
+from redis_test import Case, Folder, flags
 
 SLOTS = 16384
 NODES = 3
 
 
 class Sentinels(Case):
-    def sentinel(self, master, quorum=1):
-        redis = Redis(f"sentinel monitor main 127.0.0.1 {master.port} {quorum}", "sentinel down-after-milliseconds main 500",
-                      "sentinel failover-timeout main 2000", sentinel=True)
+    def sentinel(self, master, *lines, quorum=1):
+        redis = Redis(*lines, f"sentinel monitor main 127.0.0.1 {master.port} {quorum}",
+                      "sentinel down-after-milliseconds main 500", "sentinel failover-timeout main 2000", sentinel=True)
         return self.enterContext(redis)
 
     def role(self, redis):
@@ -57,6 +58,48 @@ class Sentinels(Case):
         self.publish(server, "n:a", 6)
         self.assertEqual(client.receive_data(), (TEXT, b"6"))
         self.assertEqual(server.metric("limpet_broker_gaps_total"), 0)
+
+    def secret(self, text):
+        path = os.path.join(self.enterContext(Folder()), "secret")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        return path
+
+    def check_logs_in(self, line, *options):
+        """With the password the sentinel names the master, whose own password is another; a wrong one is told and not shown."""
+        master = self.redis("requirepass secret-of-the-master")
+        sentinel = self.sentinel(master, line, "sentinel auth-pass main secret-of-the-master")
+        right, wrong = self.secret("secret-of-the-sentinel"), self.secret("secret-that-is-wrong")
+        common = flags(sentinel, "--redis.topology", "sentinel", "--redis.master-name", "main", "--redis.password-file",
+                       self.secret("secret-of-the-master"), *options)
+        server = self.server(*common, "--redis.sentinel-password-file", right)
+        client = server.websocket(token=server.token(channels=["open:a"]))
+        master("AUTH", "secret-of-the-master")
+        self.wait_subscribed(master, "limpet:open:a")
+        master("PUBLISH", "limpet:open:a", "hello")
+        self.assertEqual(client.receive_data(), (TEXT, b"hello"))
+        other = self.enterContext(Server(*common, "--redis.sentinel-password-file", wrong))
+        self.assertIn("for=sentinel", other.wait_for_log("WRONGPASS"))
+        self.assertEqual(other.metric("limpet_broker_up"), 0)
+        with open(wrong, "w", encoding="utf-8") as file:
+            file.write("secret-of-the-sentinel\n")
+        self.wait_up(other)
+        for each in (server, other):
+            self.assertNotIn("secret-", each.log_text())
+
+    def test_password_of_the_sentinel(self):
+        self.check_logs_in("requirepass secret-of-the-sentinel")
+
+    def test_user_of_the_sentinel(self):
+        self.check_logs_in("user limpet on >secret-of-the-sentinel &* +@connection +sentinel|get-master-addr-by-name +subscribe",
+                           "--redis.sentinel-user", "limpet")
+
+    def test_a_sentinel_that_wants_a_password(self):
+        master = self.redis()
+        sentinel = self.sentinel(master, "requirepass secret-of-the-sentinel")
+        server = self.enterContext(Server(*flags(sentinel, "--redis.topology", "sentinel", "--redis.master-name", "main")))
+        server.wait_for_log("NOAUTH")
+        self.assertEqual(server.metric("limpet_broker_up"), 0)
 
     def test_a_name_that_no_sentinel_knows(self):
         master = self.redis()
