@@ -1,16 +1,13 @@
 #include "bench/client.h"
 
-#include "base/random.h"
-#include "bench/place.h"
+#include "bench/output.h"
 #include "io/connector.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define FRAME_OVERHEAD                                                                             \
-    (2 * TLS_OVERHEAD_MAX + 5 + WS_HEADER_SIZE_MAX) /* and a KeyUpdate before it */
-#define RECEIVE_SIZE_MAX (64u << 20)                /* of a message */
+#define RECEIVE_SIZE_MAX (64u << 20) /* of a message */
 
 uint64_t client_clock(void)
 {
@@ -28,83 +25,24 @@ static void copy(uint8_t *to, struct slice from)
     }
 }
 
-/* --- sending ---------------------------------------------------------------------------------- */
-
-static bool is_plain(const struct place *at)
-{
-    return at->all->target->is_plain;
-}
-
-static size_t headroom(const struct place *at)
-{
-    return is_plain(at) ? 0 : tls_headroom(at->state);
-}
-
-/* Seals size bytes that stand at the headroom behind the output's end. False: the keys are used up.
- */
-static bool seal_output(const struct place *at, struct work *work, size_t size)
-{
-    size_t sealed =
-        is_plain(at) ? size : tls_seal(at->state, work->output + work->output_size, size);
-
-    work->output_size += (uint32_t)sealed;
-    return sealed > 0;
-}
-
-static bool has_room(const struct work *work, size_t payload_size)
-{
-    return sizeof(work->output) - work->output_size >= payload_size + FRAME_OVERHEAD;
-}
-
-static bool queue_frame(const struct place *at, enum ws_opcode opcode, struct slice payload)
-{
-    uint8_t header[WS_HEADER_SIZE_MAX];
-    uint8_t mask[4];
-    struct work *work = place_work_need(at);
-
-    if (!work || !has_room(work, payload.size)) {
-        return false;
-    }
-    if (!is_plain(at) && tls_update_due(at->state)) { /* the server asked for it: it goes first */
-        work->output_size += (uint32_t)tls_seal_update(at->state, work->output + work->output_size);
-    }
-    random_bytes(mask, sizeof(mask));
-    /* Masked in place, where it is sealed: the header's size depends on the payload's alone. */
-    uint8_t *out = work->output + work->output_size + headroom(at);
-    size_t header_size = payload.size <= WS_CONTROL_SIZE_MAX ? 6 : 8;
-    copy(out + header_size, payload);
-    size_t written = ws_write_masked_header(opcode, out + header_size, payload.size, mask, header);
-    ASSERT(written == header_size);
-    memcpy(out, header, header_size);
-    return seal_output(at, work, header_size + payload.size);
-}
-
-static void queue_request(const struct place *at, struct work *work)
-{
-    const struct clients *all = at->all;
-    const struct request request = {
-        .target = all->target,
-        .headers = all->headers,
-        .header_count = all->header_count,
-        .token = tokens_at(all->tokens, work->index),
-    };
-    size_t before = work->output_size + headroom(at);
-    size_t room = sizeof(work->output) - before - TLS_OVERHEAD_MAX;
-    size_t size = request_write(&request, work->key, work->output + before,
-                                room < TLS_DATA_SIZE_MAX ? room : TLS_DATA_SIZE_MAX);
-
-    if (size == 0 || !seal_output(at, work, size)) {
-        place_end(at, OUTCOME_OWN_OTHER); /* a request that fits no record */
-    }
-}
-
 /* --- handshake -------------------------------------------------------------------------------- */
 
 static void begin_upgrade(const struct place *at, struct work *work)
 {
     work->secured_ns = client_clock();
     at->client->stage = CLIENT_UPGRADE;
-    queue_request(at, work);
+    output_request(at, work);
+}
+
+/* The client's number for returns. */
+static uint32_t return_number(const struct place *at)
+{
+    return at->group->first + at->number - at->all->first;
+}
+
+static bool wants_ticket(const struct place *at)
+{
+    return at->all->returns && at->all->returns->keeps_tickets && at->all->returns->storm == 0;
 }
 
 static void take_keys(const struct place *at, const struct work *work)
@@ -114,6 +52,22 @@ static void take_keys(const struct place *at, const struct work *work)
     client_handshake_keys(at->all->tls, work->handshake, &keys);
     tls_state_init(at->state, &keys);
     secret_wipe(&keys, sizeof(keys));
+    if (!wants_ticket(at)) {
+        place_drop_handshake(at);
+    }
+}
+
+/* The first record behind the handshake has the ticket, if any. */
+static void take_ticket(const struct place *at, const struct work *work, struct slice bytes)
+{
+    const size_t header_size = 5;
+
+    if (bytes.size < header_size || bytes.size < header_size + load_be16(bytes.data + 3)) {
+        return;
+    }
+    bytes.size = header_size + load_be16(bytes.data + 3);
+    returns_keep(at->all->returns, return_number(at),
+                 client_handshake_ticket(at->all->tls, work->handshake, bytes));
     place_drop_handshake(at);
 }
 
@@ -138,6 +92,7 @@ static size_t feed_handshake(const struct place *at, struct work *work, const ui
     } while (status == HANDSHAKE_MORE && result.consumed > 0 && used < size);
 
     if (status == HANDSHAKE_DONE) {
+        work->is_resumed = result.resumed;
         take_keys(at, work);
         begin_upgrade(at, work);
     } else if (status == HANDSHAKE_FAILED) {
@@ -153,12 +108,15 @@ static void handle_connected(const struct place *at)
 
     ASSERT(work);
     work->connected_ns = client_clock();
-    if (is_plain(at)) {
+    if (place_is_plain(at)) {
         begin_upgrade(at, work);
         return;
     }
     at->client->stage = CLIENT_TLS;
-    work->handshake = client_handshake_start(at->all->tls);
+    const struct client_ticket *ticket =
+        at->all->returns ? returns_ticket(at->all->returns, return_number(at)) : NULL;
+    work->handshake = ticket ? client_handshake_resume(at->all->tls, ticket)
+                             : client_handshake_start(at->all->tls);
     if (work->handshake == NONE) {
         place_end(at, OUTCOME_OWN_MEMORY);
         return;
@@ -171,7 +129,7 @@ static void handle_connected(const struct place *at)
 static void answer_control(const struct place *at, enum ws_opcode opcode, struct slice payload)
 {
     if (opcode == WS_PING) {
-        bool queued = queue_frame(at, WS_PONG, payload);
+        bool queued = output_frame(at, WS_PONG, payload);
         struct load_counts *counts = &at->all->counts;
         counter_add(queued ? &counts->pings_answered : &counts->pongs_missed, 1);
     } else if (opcode == WS_CLOSE) {
@@ -181,8 +139,8 @@ static void answer_control(const struct place *at, enum ws_opcode opcode, struct
             return;
         }
         at->all->close_codes[code]++;
-        (void)queue_frame(at, WS_CLOSE,
-                          payload.size >= 2 ? slice_from(payload.data, 2) : slice_from("", 0));
+        (void)output_frame(at, WS_CLOSE,
+                           payload.size >= 2 ? slice_from(payload.data, 2) : slice_from("", 0));
         place_end(at, OUTCOME_LOST_CLOSED);
     }
 }
@@ -289,6 +247,12 @@ static void become_open(const struct place *at, const struct work *work)
     counter_set(&counts->in_flight, counter_read(&counts->in_flight) - 1);
     counter_add(&counts->open, 1);
     counter_add(&counts->opened, 1);
+    if (all->returns) {
+        const struct return_times times = {.back_ns = now - all->cut_ns,
+                                           .tls_ns = work->secured_ns - work->connected_ns,
+                                           .total_ns = now - work->started_ns};
+        returns_opened(all->returns, return_number(at), &times, work->is_resumed);
+    }
     histogram_record(&all->latency[LATENCY_CONNECT], work->connected_ns - work->started_ns);
     histogram_record(&all->latency[LATENCY_TLS], work->secured_ns - work->connected_ns);
     histogram_record(&all->latency[LATENCY_UPGRADE], now - work->secured_ns);
@@ -342,13 +306,17 @@ static size_t take_records(const struct place *at, uint8_t *data, size_t size)
 {
     size_t used = 0;
 
-    if (is_plain(at)) {
+    if (place_is_plain(at)) {
         take_data(at, data, size);
         return size;
     }
     while (used < size &&
            (at->client->stage == CLIENT_UPGRADE || at->client->stage == CLIENT_OPEN)) {
         struct tls_record record;
+        const struct work *work = place_work(at);
+        if (work && work->handshake != NONE) {
+            take_ticket(at, work, slice_from(data + used, size - used));
+        }
         enum tls_status status = tls_open(at->state, data + used, size - used, &record);
         if (status == TLS_MORE) {
             break;
@@ -463,6 +431,9 @@ void client_handle(struct clients *clients, uint32_t group, const struct ring_ev
     case RING_CLOSE:
         at.client->operations = 0;
         at.client->stage = CLIENT_GONE;
+        if (clients->returns) {
+            returns_gone(clients->returns, return_number(&at), client_clock());
+        }
         return;
     case RING_CANCEL:
         return; /* the poll's own event follows */
@@ -476,27 +447,59 @@ void client_handle(struct clients *clients, uint32_t group, const struct ring_ev
     place_settle(&at);
 }
 
-bool client_start(struct clients *clients, uint32_t group, uint32_t index,
-                  const struct sockaddr_in6 *source)
+/* False when every struct work is in use. */
+static bool begin(const struct place *at, uint32_t index, const struct sockaddr_in6 *source)
 {
-    struct place at = place_at(clients, group, clients->groups[group].started);
-    struct work *work = place_has_spare_work(clients) ? place_work_need(&at) : NULL;
+    struct clients *all = at->all;
+    struct work *work = place_has_spare_work(all) ? place_work_need(at) : NULL;
 
     if (!work) {
         return false;
     }
-    at.group->started++;
-    at.group->has_queued = true;
-    at.client->stage = CLIENT_CONNECT;
-    at.client->operations = OPERATION_CONNECT;
+    at->group->has_queued = true;
+    at->client->stage = CLIENT_CONNECT;
+    at->client->operations = OPERATION_CONNECT;
     work->index = index;
     work->source = *source;
     work->started_ns = client_clock();
-    counter_add(&clients->counts.started, 1);
-    counter_add(&clients->counts.in_flight, 1);
-    connector_open(at.group->ring, at.number, CLIENT_GENERATION,
-                   source->sin6_family == 0 ? NULL : &work->source, &clients->target->address,
-                   true);
+    counter_add(&all->counts.started, 1);
+    counter_add(&all->counts.in_flight, 1);
+    connector_open(at->group->ring, at->number, CLIENT_GENERATION,
+                   source->sin6_family == 0 ? NULL : &work->source, &all->target->address, true);
+    return true;
+}
+
+bool client_start(struct clients *clients, uint32_t group, uint32_t index,
+                  const struct sockaddr_in6 *source)
+{
+    const struct place at = place_at(clients, group, clients->groups[group].started);
+    const bool begun = begin(&at, index, source);
+
+    at.group->started += begun ? 1 : 0;
+    return begun;
+}
+
+bool client_restart(struct clients *clients, uint32_t group, uint32_t number,
+                    const struct sockaddr_in6 *source)
+{
+    const struct place at = place_at(clients, group, number);
+
+    ASSERT(at.client->stage == CLIENT_GONE);
+    ASSERT(at.client->work == 0);
+    *at.client = (struct client){.stage = CLIENT_GONE};
+    return begin(&at, at.group->first + number, source);
+}
+
+bool client_cut(struct clients *clients, uint32_t group, uint32_t number)
+{
+    const struct place at = place_at(clients, group, number);
+
+    if (at.client->stage != CLIENT_OPEN) {
+        return false;
+    }
+    place_begin_closing(&at);
+    place_settle(&at);
+    at.group->has_queued = true;
     return true;
 }
 
@@ -507,13 +510,13 @@ bool client_can_send(struct clients *clients, uint32_t group, uint32_t number, u
 
     ASSERT(size <= MESSAGE_SIZE_MAX);
     return at.client->stage == CLIENT_OPEN &&
-           (work ? has_room(work, size) : place_has_spare_work(clients));
+           (work ? output_has_room(work, size) : place_has_spare_work(clients));
 }
 
 bool client_send(struct clients *clients, uint32_t group, uint32_t number, struct slice payload)
 {
     struct place at = place_at(clients, group, number);
-    bool is_queued = queue_frame(&at, WS_TEXT, payload);
+    bool is_queued = output_frame(&at, WS_TEXT, payload);
 
     counter_add(&clients->counts.sent, is_queued ? 1 : 0);
     place_settle(&at);
@@ -559,7 +562,7 @@ bool client_leave(struct clients *clients, uint32_t group, uint32_t number)
         return false;
     }
     if (at.client->stage == CLIENT_OPEN) {
-        (void)queue_frame(&at, WS_CLOSE, slice_from(normal, sizeof(normal)));
+        (void)output_frame(&at, WS_CLOSE, slice_from(normal, sizeof(normal)));
     }
     place_begin_closing(&at);
     place_settle(&at);

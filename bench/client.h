@@ -10,6 +10,7 @@
 #include "base/pool.h"
 #include "bench/deliveries.h"
 #include "bench/outcome.h"
+#include "bench/returns.h"
 #include "bench/stamp.h"
 #include "bench/target.h"
 #include "io/ring.h"
@@ -46,8 +47,9 @@ struct work {
     uint64_t started_ns;
     uint64_t connected_ns;
     uint64_t secured_ns;
-    uint32_t handshake; /* NONE when there is none */
-    uint32_t group;     /* whose work it is */
+    uint32_t handshake; /* NONE when there is none; kept until the ticket comes, if it is wanted */
+    bool is_resumed;
+    uint32_t group; /* whose work it is */
     uint32_t number;
     uint32_t index; /* of the connection among all: chooses its token */
     uint32_t input_size;
@@ -110,7 +112,10 @@ struct clients {
     uint32_t ready_head;          /* a ring of ready_max */
     uint32_t ready_count;
     uint32_t ready_max;
-    int tls_error; /* the library's number or alert of the last failed handshake */
+    struct returns *returns; /* who is cut off comes back; NULL: nobody does */
+    uint32_t first;          /* index of the thread's first client, for returns */
+    uint64_t cut_ns;         /* when they were cut off; 0: not yet */
+    int tls_error;           /* the library's number or alert of the last failed handshake */
 };
 
 MUST_CHECK uint64_t client_clock(void); /* CLOCK_MONOTONIC, ns */
@@ -121,6 +126,13 @@ MUST_CHECK bool client_start(struct clients *clients, uint32_t group, uint32_t i
                              const struct sockaddr_in6 *source);
 void client_handle(struct clients *clients, uint32_t group, const struct ring_event *event,
                    uint8_t *buffer);
+
+/* Starts a client that has gone once more. */
+MUST_CHECK bool client_restart(struct clients *clients, uint32_t group, uint32_t number,
+                               const struct sockaddr_in6 *source);
+
+/* Closes an open client's socket without a word. False when it is not open. */
+bool client_cut(struct clients *clients, uint32_t group, uint32_t number);
 
 /* Whether the client is open and has room for a message of size bytes, MESSAGE_SIZE_MAX at most. */
 MUST_CHECK bool client_can_send(struct clients *clients, uint32_t group, uint32_t number,

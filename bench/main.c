@@ -3,6 +3,7 @@
  */
 #include "base/text.h"
 #include "bench/idle.h"
+#include "bench/storm.h"
 #include "bench/traffic.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ static const char usage[] =
     "  idle      open many connections, keep them, and report what one costs\n"
     "  fanout    publish to many subscribers, and report what a delivery costs and how long it takes\n"
     "  echo      every connection sends, the server sends back\n"
+    "  storm     all connections are cut off at once: how they come back\n"
     "\n"
     "limpet-bench SCENARIO --help tells its options; limpet-bench --version the version.\n";
 
@@ -27,6 +29,9 @@ static int run_scenario(enum bench_scenario scenario, int argc, char **argv)
     (void)snprintf(name, sizeof(name), "limpet-bench %s", bench_scenario_name(scenario));
     argv[0] = name;
     bench_options_read(&options, scenario, argc, argv);
+    if (scenario == SCENARIO_STORM) {
+        return storm_run(&options);
+    }
     return scenario == SCENARIO_IDLE ? idle_run(&options) : traffic_run(&options);
 }
 
@@ -34,7 +39,7 @@ int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
 
-    for (enum bench_scenario scenario = SCENARIO_IDLE; scenario <= SCENARIO_ECHO; scenario++) {
+    for (enum bench_scenario scenario = SCENARIO_IDLE; scenario <= SCENARIO_STORM; scenario++) {
         if (strcmp(word, bench_scenario_name(scenario)) == 0) {
             return run_scenario(scenario, argc - 1, argv + 1);
         }

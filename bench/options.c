@@ -1,6 +1,7 @@
 #include "bench/options.h"
 
 #include "bench/options_messages.h"
+#include "bench/options_storm.h"
 #include "io/listener.h"
 
 #include <limits.h>
@@ -120,6 +121,15 @@ static const struct {
          "Examples:\n"
          "  limpet-bench echo --spawn -n 1000 --messages 100000\n"
          "  limpet-bench echo --spawn -n 10000 --message-rate 20000 --duration 30\n" DOC_END},
+    [SCENARIO_STORM] =
+        {"storm",
+         "Cuts off all of many wss:// connections at once, and reports how they come back: with "
+         "tickets (TLS resumption), then with full handshakes. A client whose try fails or takes "
+         "longer than --timeout tries again after a random time, up to 1 s, 2 s, 4 s ... 20 s.\v"
+         "Examples:\n"
+         "  limpet-bench storm --spawn -n 10000 --html report.html\n"
+         "  limpet-bench storm --spawn -n 50000 --shards 4 --threads 2 --cut server\n"
+         "  limpet-bench storm --spawn -n 5000 -- --limits.admissions-per-s 1000\n" DOC_END},
 };
 
 static const char *const vias[] = {
@@ -270,6 +280,11 @@ static error_t parse_text(int key, const char *text, struct argp_state *state,
     }
 }
 
+static bool has_messages(enum bench_scenario scenario)
+{
+    return scenario == SCENARIO_FANOUT || scenario == SCENARIO_ECHO;
+}
+
 static void check(struct argp_state *state, struct bench_options *options)
 {
     if (options->spawn == (options->url != NULL)) {
@@ -288,8 +303,10 @@ static void check(struct argp_state *state, struct bench_options *options)
     if (options->in_flight_max < options->threads) {
         options->in_flight_max = options->threads;
     }
-    if (options->scenario != SCENARIO_IDLE) {
+    if (has_messages(options->scenario)) {
         messages_options_check(state, options);
+    } else if (options->scenario == SCENARIO_STORM) {
+        storm_options_check(state, options);
     }
 }
 
@@ -323,25 +340,27 @@ static error_t parse(int key, char *text, struct argp_state *state)
 void bench_options_read(struct bench_options *options, enum bench_scenario scenario, int argc,
                         char **argv)
 {
-    const struct argp_child messages[] = {{messages_options(scenario), 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {
+        {has_messages(scenario) ? messages_options(scenario) : storm_options(), 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = argp_options,
         .parser = parse,
         .args_doc = "--spawn [-- SERVER-OPTION...]\n--url URL",
         .doc = scenarios[scenario].doc,
-        .children = scenario == SCENARIO_IDLE ? NULL : messages,
+        .children = scenario == SCENARIO_IDLE ? NULL : children,
     };
 
     *options = (struct bench_options){.scenario = scenario,
-                                      .connections = scenario == SCENARIO_IDLE ? 10000 : 1000,
+                                      .connections = has_messages(scenario) ? 1000 : 10000,
                                       .in_flight_max = 256,
                                       .threads = 1,
-                                      .timeout_ms = 20000,
+                                      .timeout_ms = scenario == SCENARIO_STORM ? 10000 : 20000,
                                       .hold_s = scenario == SCENARIO_IDLE ? 30 : 2,
                                       .version = TLS_1_3,
                                       .suite = TLS_AES_128_GCM,
                                       .reference = scenario == SCENARIO_IDLE ? 10000 : 0};
     messages_options_init(options);
+    storm_options_init(options);
     (void)argp_parse(&argp, argc, argv, 0, NULL, options);
 }
 

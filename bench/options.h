@@ -15,6 +15,7 @@ enum bench_scenario {
     SCENARIO_IDLE,
     SCENARIO_FANOUT,
     SCENARIO_ECHO,
+    SCENARIO_STORM,
 };
 
 enum bench_via {
@@ -43,6 +44,15 @@ struct bench_messages {
     const char *redis_prefix;
     const char *api; /* "HOST:PORT"; NULL: the spawned server's admin port */
     const char *api_key;
+};
+
+/* Of storm. */
+struct bench_storm {
+    bool with_tickets; /* a storm of them */
+    bool with_full;    /* one without */
+    bool by_server;    /* it is killed and started again, else we close */
+    uint32_t spread_s;
+    uint32_t give_up_s;
 };
 
 struct bench_options {
@@ -74,6 +84,7 @@ struct bench_options {
     const char *json_path;
     const char *html_path;
     struct bench_messages messages;
+    struct bench_storm storm;
     uint32_t others_max; /* connections besides: publishers and arrivals */
 };
 

@@ -7,7 +7,7 @@
 
 #include "bench/client.h"
 
-#define CLIENT_GENERATION 0 /* a number has one client in its life */
+#define CLIENT_GENERATION 0 /* nothing of a number is in flight when it is used again */
 
 enum client_operation {
     OPERATION_CONNECT = 1,
@@ -30,6 +30,12 @@ struct place {
 };
 
 MUST_CHECK struct place place_at(struct clients *all, uint32_t group_number, uint32_t number);
+
+/* The target is ws://: no TLS. */
+static inline bool place_is_plain(const struct place *at)
+{
+    return at->all->target->is_plain;
+}
 
 /* The client's work, or NULL. */
 MUST_CHECK struct work *place_work(const struct place *at);

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "bench/plot.h"
+#include "bench/report_storm.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -93,6 +94,10 @@ static void write_title(const struct result *result, FILE *out)
         text_print(out, "%s messages sent back to %s connections",
                    text_count(result->traffic.deliveries, count),
                    text_count(result->open, subscribers));
+        break;
+    case SCENARIO_STORM:
+        text_print(out, "%s connections cut off at once",
+                   text_count(result->storms[0].wanted, count));
         break;
     }
 }
@@ -542,7 +547,9 @@ void report_html(const struct result *result, FILE *out)
     bool is_idle = result->options->scenario == SCENARIO_IDLE;
 
     write_head(result, out);
-    if (is_idle) {
+    if (result->storm_count > 0) {
+        report_storms_html(result, out);
+    } else if (is_idle) {
         write_tiles(result, out);
     } else {
         write_traffic_tiles(result, out);

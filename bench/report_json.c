@@ -1,5 +1,7 @@
 #include "bench/report.h"
 
+#include "bench/report_storm.h"
+
 #include <math.h>
 
 /* null for what was not measured: JSON has no NaN. */
@@ -248,7 +250,9 @@ json_t *report_json(const struct result *result)
     set(object, "server_pid",
         result->server_pid > 0 ? json_integer(result->server_pid) : json_null());
     set(object, "server_shards", result->shards > 0 ? count(result->shards) : json_null());
-    if (result->options->scenario != SCENARIO_IDLE) {
+    if (result->storm_count > 0) {
+        set(object, "storms", report_storms_json(result));
+    } else if (result->options->scenario != SCENARIO_IDLE) {
         set_traffic(object, result);
     }
     set_cpu(object, result);

@@ -1,6 +1,7 @@
 #include "bench/report.h"
 
 #include "base/text.h"
+#include "bench/report_storm.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -258,7 +259,9 @@ void report_text(const struct result *result, FILE *out)
     line_number(out, "handshakes per second",
                 result->ramp_s > 0 ? (double)result->opened / result->ramp_s : NAN, "/s", "");
     line_number(out, "hold", result->hold_s, "s", "");
-    if (result->options->scenario != SCENARIO_IDLE) {
+    if (result->storm_count > 0) {
+        report_storms_text(result, out);
+    } else if (result->options->scenario != SCENARIO_IDLE) {
         print_traffic(result, out);
     }
     print_latency(result, out);

@@ -68,6 +68,22 @@ struct traffic {
     struct histogram arrivals_latency; /* connect to upgrade */
 };
 
+/* Clients that were cut off, and came back. */
+struct storm {
+    bool with_tickets;
+    uint64_t wanted;
+    uint64_t returned;
+    uint64_t resumed;
+    uint64_t tries;
+    uint64_t ended[OUTCOMES]; /* of tries that failed, and of those lost again */
+    double seconds;           /* from the cut to the end of the storm */
+    double cpu_us;            /* server CPU for one that is back; NAN: not measured */
+    struct histogram back;    /* as in struct return_counts */
+    struct histogram tls;
+    struct histogram total;
+    struct samples samples; /* since the cut; opened: those that are back */
+};
+
 #define SYN_STEPS 3 /* 1, 3 and 7 s after the first SYN */
 
 struct result {
@@ -101,7 +117,9 @@ struct result {
     double listen_drops;
     struct samples samples;
 
-    struct traffic traffic; /* not idle */
+    struct traffic traffic; /* of messages */
+    struct storm storms[STORMS_MAX];
+    uint32_t storm_count;
 
     /* server: CPU */
     double cpu_idle_share; /* CPUs it used before the first connection */

@@ -352,8 +352,19 @@ static void gather_traffic(struct traffic *traffic, const struct clients *client
     histogram_merge(&traffic->latency, &clients->deliveries.latency);
 }
 
+static void gather_returns(struct result *result, const struct returns *returns)
+{
+    for (uint32_t i = 0; returns && i < result->storm_count; i++) {
+        struct storm *storm = &result->storms[i];
+        histogram_merge(&storm->back, &returns->counts[i].back);
+        histogram_merge(&storm->tls, &returns->counts[i].tls);
+        histogram_merge(&storm->total, &returns->counts[i].total);
+    }
+}
+
 static void gather(struct result *result, const struct clients *clients)
 {
+    gather_returns(result, clients->returns);
     for (uint32_t step = 0; step < LATENCY_STEPS; step++) {
         histogram_merge(&result->latency[step], &clients->latency[step]);
     }

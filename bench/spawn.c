@@ -1,7 +1,9 @@
 #include "bench/spawn.h"
 
+#include "base/random.h"
 #include "base/text.h"
 #include "bench/scrape.h"
+#include "tls/ticket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -157,6 +160,7 @@ struct arguments {
     char *words[ARGUMENTS_MAX];
     uint32_t count;
     char text[8][64];
+    char path[128];
 };
 
 static void add(struct arguments *arguments, const char *word)
@@ -171,10 +175,31 @@ static void add(struct arguments *arguments, const char *word)
     arguments->words[arguments->count++] = either.taken;
 }
 
-static void add_server_words(struct arguments *arguments, const struct spawn *spawn,
-                             const struct bench_options *options, uint16_t port)
+static void ticket_path(const struct spawn *spawn, char *path, size_t size)
 {
-    (void)snprintf(arguments->text[0], 64, "127.0.0.1:%u", (unsigned)port);
+    (void)snprintf(path, size, "%s/ticket.key", spawn->folder);
+}
+
+/* Of a storm's server: tickets are to outlive it. */
+static int make_ticket_key(const struct spawn *spawn)
+{
+    uint8_t key[TICKET_KEY_FILE_ENTRY];
+    char path[128];
+
+    ticket_path(spawn, path, sizeof(path));
+    random_bytes(key, sizeof(key));
+    FILE *file = fopen(path, "we");
+    if (!file) {
+        return -1;
+    }
+    const bool is_written = fwrite(key, sizeof(key), 1, file) == 1;
+    return fclose(file) == 0 && is_written && chmod(path, 0600) == 0 ? 0 : -1;
+}
+
+static void add_server_words(struct arguments *arguments, const struct spawn *spawn,
+                             const struct bench_options *options)
+{
+    (void)snprintf(arguments->text[0], 64, "127.0.0.1:%u", (unsigned)spawn->port);
     (void)snprintf(arguments->text[1], 64, "%u", spawn->shards);
     (void)snprintf(arguments->text[2], 64, "127.0.0.1:%u", (unsigned)ntohs(spawn->admin.sin6_port));
     /* Some more than are held: those that come while others are being closed. */
@@ -205,16 +230,43 @@ static void add_server_words(struct arguments *arguments, const struct spawn *sp
         add(arguments, "--limits.subscriptions-max");
         add(arguments, arguments->text[4]);
     }
+    if (options->scenario == SCENARIO_STORM) {
+        ticket_path(spawn, arguments->path, sizeof(arguments->path));
+        add(arguments, "--tls.ticket-key-file");
+        add(arguments, arguments->path);
+    }
     for (uint32_t i = 0; i < options->server_option_count; i++) {
         add(arguments, options->server_options[i]);
     }
 }
 
-int spawn_start(struct spawn *spawn, const struct bench_options *options, uint32_t shards,
-                char *message, size_t message_size)
+static int launch(struct spawn *spawn, const struct bench_options *options, char *message,
+                  size_t message_size)
 {
     struct arguments arguments = {0};
     char path[128];
+
+    add_server_words(&arguments, spawn, options);
+    log_path(spawn, path, sizeof(path));
+    int log_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_TRUNC, 0600);
+    spawn->pid = log_fd < 0 ? -1 : fork();
+    if (spawn->pid == 0) {
+        run(arguments.words, log_fd, log_fd);
+    }
+    if (log_fd >= 0) {
+        (void)close(log_fd);
+    }
+    if (spawn->pid < 0) {
+        spawn->pid = 0;
+        (void)snprintf(message, message_size, "no process for the server (errno %d)", errno);
+        return -1;
+    }
+    return wait_ready(spawn, message, message_size);
+}
+
+int spawn_start(struct spawn *spawn, const struct bench_options *options, uint32_t shards,
+                char *message, size_t message_size)
+{
     const char *temporary = getenv("TMPDIR"); // NOLINT(concurrency-mt-unsafe): before any thread
     uint16_t ports[2];
 
@@ -237,24 +289,24 @@ int spawn_start(struct spawn *spawn, const struct bench_options *options, uint32
         spawn->folder[0] = '\0';
         return -1;
     }
-    find_program(spawn, options->limpet_path);
-    (void)snprintf(spawn->url, sizeof(spawn->url), "wss://127.0.0.1:%u/", (unsigned)ports[0]);
-    add_server_words(&arguments, spawn, options, ports[0]);
-    log_path(spawn, path, sizeof(path));
-    int log_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_TRUNC, 0600);
-    spawn->pid = log_fd < 0 ? -1 : fork();
-    if (spawn->pid == 0) {
-        run(arguments.words, log_fd, log_fd);
-    }
-    if (log_fd >= 0) {
-        (void)close(log_fd);
-    }
-    if (spawn->pid < 0) {
-        spawn->pid = 0;
-        (void)snprintf(message, message_size, "no process for the server (errno %d)", errno);
+    if (options->scenario == SCENARIO_STORM && make_ticket_key(spawn) != 0) {
+        (void)snprintf(message, message_size, "%s: no file can be made there (errno %d)",
+                       spawn->folder, errno);
         return -1;
     }
-    return wait_ready(spawn, message, message_size);
+    find_program(spawn, options->limpet_path);
+    spawn->port = ports[0];
+    (void)snprintf(spawn->url, sizeof(spawn->url), "wss://127.0.0.1:%u/", (unsigned)ports[0]);
+    return launch(spawn, options, message, message_size);
+}
+
+int spawn_restart(struct spawn *spawn, const struct bench_options *options, char *message,
+                  size_t message_size)
+{
+    (void)kill(spawn->pid, SIGKILL);
+    (void)waitpid(spawn->pid, NULL, 0);
+    spawn->pid = 0;
+    return launch(spawn, options, message, message_size);
 }
 
 /* --- tokens ----------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@ struct spawn {
     char folder[64]; /* its state and log; removed by spawn_stop */
     char program[4096];
     char url[64];
+    uint16_t port;
     uint32_t shards;
     const char *channel; /* as options have it */
     struct sockaddr_in6 admin;
@@ -24,6 +25,11 @@ struct spawn {
  * what the server said last. */
 MUST_CHECK int spawn_start(struct spawn *spawn, const struct bench_options *options,
                            uint32_t shards, char *message, size_t message_size);
+
+/* Kills it, with all its connections, and starts it again at the same address, with the same keys.
+ * As spawn_start. */
+MUST_CHECK int spawn_restart(struct spawn *spawn, const struct bench_options *options,
+                             char *message, size_t message_size);
 
 /* Makes count tokens for it, with the channels of the first count subscribers, or without any
  * (audience NULL). Returns 0, or -1 with a message. */

@@ -1,51 +1,19 @@
-#include "bench/worker.h"
-
-#include "io/connector.h"
+#include "bench/worker_state.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #define EVENTS_MAX       256
 #define STARTS_PER_TURN  32 /* so that answers are not kept waiting by new connections */
 #define LEAVES_PER_TURN  256
+#define RETURNS_PER_TURN 256
 #define SENDS_PER_TURN   256
-#define BUFFERS_PER_RING 64
-#define WORKS_SPARE      2048 /* for pongs and partial records, besides handshakes */
 #define EXPIRE_NS        100000000u
 #define IDLE_NS          100000000u
 #define NS_PER_MS        1000000u
 #define LEAVE_NS         5000000000u /* then what still waits is left to the kernel */
-
-struct worker {
-    struct load *load;
-    uint32_t index;
-    uint32_t first; /* index of its first connection */
-    uint32_t quota;
-    uint32_t in_flight_max;
-    double rate; /* per second; 0: no bound */
-    struct clients clients;
-    struct pollfd *waits; /* two a group: its ring, its eventfd */
-    uint64_t start_ns;
-    uint64_t expired_ns;
-    uint64_t leave_ns;
-    uint32_t started;
-    uint32_t group_next;
-    uint32_t leave_group;
-    uint32_t leave_number;
-    uint32_t send_next; /* client whose turn it is */
-    char *message;      /* the starter's, until ready is posted */
-    size_t message_size;
-    bool failed;
-    sem_t ready;
-    pthread_t thread;
-};
 
 uint32_t worker_client_size(const struct bench_options *options)
 {
@@ -56,123 +24,6 @@ uint32_t worker_client_size(const struct bench_options *options)
 uint32_t worker_work_size(void)
 {
     return (uint32_t)sizeof(struct work);
-}
-
-/* --- opening ---------------------------------------------------------------------------------- */
-
-/* Address space now, memory as clients come. */
-static void *reserve(size_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-static bool open_group(struct worker *worker, struct group *group, uint32_t client_count)
-{
-    int error = 0;
-    const struct ring_options options = {.sockets_max = client_count,
-                                         .buffer_count = BUFFERS_PER_RING,
-                                         .buffer_size = CLIENT_BUFFER_SIZE};
-
-    group->client_count = client_count;
-    group->ring = ring_open(&options, &error, worker->message, worker->message_size);
-    if (!group->ring || connector_check(group->ring, worker->message, worker->message_size) != 0) {
-        return false;
-    }
-    group->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (group->event_fd < 0) {
-        (void)snprintf(worker->message, worker->message_size, "no eventfd (errno %d)", errno);
-        return false;
-    }
-    if (connector_notify(group->ring, group->event_fd, worker->message, worker->message_size) !=
-        0) {
-        return false;
-    }
-    group->clients = reserve(client_count * sizeof(struct client));
-    group->states = reserve((size_t)client_count * worker->clients.state_size);
-    if (!group->clients || !group->states) {
-        (void)snprintf(worker->message, worker->message_size, "no address space for clients");
-        return false;
-    }
-    return true;
-}
-
-static bool open_groups(struct worker *worker)
-{
-    struct clients *clients = &worker->clients;
-    const struct plan *plan = worker->load->plan;
-    uint32_t left = worker->quota;
-
-    clients->group_count = plan->rings / worker->load->options->threads;
-    clients->groups = calloc(clients->group_count, sizeof(struct group));
-    worker->waits = calloc(2 * (size_t)clients->group_count, sizeof(struct pollfd));
-    if (!clients->groups || !worker->waits) {
-        (void)snprintf(worker->message, worker->message_size, "out of memory");
-        return false;
-    }
-    uint32_t first = worker->first;
-    for (uint32_t i = 0; i < clients->group_count; i++) {
-        uint32_t rest = clients->group_count - i;
-        uint32_t count = (left + rest - 1) / rest;
-        if (!open_group(worker, &clients->groups[i], count == 0 ? 1 : count)) {
-            return false;
-        }
-        clients->groups[i].first = first;
-        first += count;
-        left -= count;
-        const struct group *group = &clients->groups[i];
-        struct pollfd *waits = &worker->waits[2 * (size_t)i];
-        waits[0] = (struct pollfd){.fd = ring_fd(group->ring), .events = POLLIN};
-        waits[1] = (struct pollfd){.fd = group->event_fd, .events = POLLIN};
-    }
-    return true;
-}
-
-/* What is needed to take messages, if any are. */
-static bool open_deliveries(struct worker *worker)
-{
-    const struct load *load = worker->load;
-    struct clients *clients = &worker->clients;
-
-    if (!load->audience) {
-        return true;
-    }
-    if (load->is_echo && load->options->messages.rate == 0) {
-        clients->ready_max = worker->quota;
-        clients->ready_count = worker->quota;
-        clients->ready = malloc((worker->quota + 1) * sizeof(uint32_t));
-        for (uint32_t i = 0; clients->ready && i < worker->quota; i++) {
-            clients->ready[i] = worker->first + i;
-        }
-    }
-    if (deliveries_open(&clients->deliveries, load->audience, load->publishers, worker->first,
-                        worker->quota) != 0 ||
-        (clients->ready_max > 0 && !clients->ready)) {
-        (void)snprintf(worker->message, worker->message_size, "no memory for deliveries");
-        return false;
-    }
-    return true;
-}
-
-static bool open_all(struct worker *worker)
-{
-    struct clients *clients = &worker->clients;
-    const struct bench_options *options = worker->load->options;
-    const struct tls_client_options tls = {
-        .host_name = clients->target->is_name ? clients->target->host : NULL,
-        .handshakes_max = worker->in_flight_max,
-        .version = options->version,
-        .suite = options->suite,
-    };
-
-    if (pool_open(&clients->works, POOL_SECRET, sizeof(struct work),
-                  worker->in_flight_max + WORKS_SPARE) != 0) {
-        (void)snprintf(worker->message, worker->message_size, "no memory for handshakes");
-        return false;
-    }
-    clients->tls = tls_client_open(&tls, worker->message, worker->message_size);
-    return clients->tls && open_groups(worker) && open_deliveries(worker);
 }
 
 /* --- starting --------------------------------------------------------------------------------- */
@@ -206,7 +57,8 @@ static void choose_source(const struct worker *worker, uint32_t index, struct so
     } else if (options->source_count > 0) {
         *source = options->sources[index % count];
     } else {
-        plan_loopback_source(index % count, source);
+        /* In each storm other addresses: the ports of the last one are not free yet. */
+        plan_loopback_source(index % count + count * worker->returns.storm, source);
     }
 }
 
@@ -230,6 +82,18 @@ static void start_some(struct worker *worker, uint64_t now)
         }
         worker->started++;
     }
+}
+
+static void find_client(const struct clients *clients, uint32_t index, uint32_t *group,
+                        uint32_t *number)
+{
+    uint32_t g = 0;
+
+    while (index - clients->groups[g].first >= clients->groups[g].client_count) {
+        g++;
+    }
+    *group = g;
+    *number = index - clients->groups[g].first;
 }
 
 /* --- sending ---------------------------------------------------------------------------------- */
@@ -273,12 +137,10 @@ static bool send_one(struct worker *worker, struct feed *feed, uint32_t index, u
 {
     static _Thread_local uint8_t message[MESSAGE_SIZE_MAX];
     struct clients *clients = &worker->clients;
-    uint32_t g = 0;
+    uint32_t g;
+    uint32_t number;
 
-    while (index - clients->groups[g].first >= clients->groups[g].client_count) {
-        g++;
-    }
-    uint32_t number = index - clients->groups[g].first;
+    find_client(clients, index, &g, &number);
     if (!client_can_send(clients, g, number, feed->options.size)) {
         return false;
     }
@@ -310,6 +172,55 @@ static void send_some(struct worker *worker, uint64_t now)
             skipped++;
         }
         pass_on(worker);
+    }
+}
+
+/* --- coming back ------------------------------------------------------------------------------ */
+
+/* All that are open are expected back; when we cut, at once. */
+static void begin_storm(struct worker *worker)
+{
+    struct clients *clients = &worker->clients;
+    const struct bench_storm *storm = &worker->load->options->storm;
+
+    returns_begin(&worker->returns, worker->load->storm_tickets[worker->returns.storm],
+                  storm->spread_s * 1000);
+    clients->cut_ns = counter_read(&worker->load->cut_ns);
+    for (uint32_t i = 0; i < worker->quota; i++) {
+        uint32_t group;
+        uint32_t number;
+        find_client(clients, worker->first + i, &group, &number);
+        if (clients->groups[group].clients[number].stage == CLIENT_OPEN) {
+            returns_expect(&worker->returns, i);
+            if (!storm->by_server) {
+                (void)client_cut(clients, group, number);
+            }
+        }
+    }
+    counter_set(&worker->returns.counts[worker->returns.storm - 1].begun, 1);
+}
+
+static void storm_some(struct worker *worker, uint64_t now)
+{
+    struct clients *clients = &worker->clients;
+
+    if (worker->returns.storm != counter_read(&worker->load->storm)) {
+        begin_storm(worker);
+    }
+    clients->cut_ns = counter_read(&worker->load->cut_ns);
+    for (uint32_t i = 0; i < RETURNS_PER_TURN; i++) {
+        uint32_t index = returns_next(&worker->returns, now);
+        uint32_t group;
+        uint32_t number;
+        struct sockaddr_in6 source;
+        if (index == NONE) {
+            return;
+        }
+        find_client(clients, worker->first + index, &group, &number);
+        choose_source(worker, worker->first + index, &source);
+        if (!client_restart(clients, group, number, &source)) {
+            returns_later(&worker->returns, index, now);
+        }
     }
 }
 
@@ -369,6 +280,8 @@ static uint64_t wait_ns(const struct worker *worker, uint64_t now)
         return clients->ready && clients->ready_count == 0
                    ? NS_PER_MS
                    : feed_wait_ns(&load->feeds[worker->index], now);
+    case LOAD_STORM:
+        return wheel_next_ms(&worker->returns.wheel, now / NS_PER_MS) > 0 ? NS_PER_MS : 0;
     case LOAD_CLOSE:
         break;
     }
@@ -426,6 +339,9 @@ static bool turn(struct worker *worker)
     case LOAD_SEND:
         send_some(worker, now);
         break;
+    case LOAD_STORM:
+        storm_some(worker, now);
+        break;
     case LOAD_CLOSE:
         worker->leave_ns = worker->leave_ns == 0 ? now : worker->leave_ns;
         if (leave_some(worker) &&
@@ -444,48 +360,17 @@ static bool turn(struct worker *worker)
     return true;
 }
 
-static void close_all(struct worker *worker)
-{
-    struct clients *clients = &worker->clients;
-
-    for (uint32_t i = 0; clients->groups && i < clients->group_count; i++) {
-        struct group *group = &clients->groups[i];
-        if (group->ring) {
-            ring_close(group->ring);
-        }
-        if (group->event_fd > 0) {
-            (void)close(group->event_fd);
-        }
-        if (group->clients) {
-            (void)munmap(group->clients, group->client_count * sizeof(struct client));
-        }
-        if (group->states) {
-            (void)munmap(group->states, (size_t)group->client_count * clients->state_size);
-        }
-    }
-    if (clients->tls) {
-        tls_client_close(clients->tls);
-    }
-    if (clients->works.slab) {
-        pool_close(&clients->works);
-    }
-    deliveries_close(&clients->deliveries);
-    free(clients->ready);
-    free(clients->groups);
-    free(worker->waits);
-}
-
 static void *run(void *argument)
 {
     struct worker *worker = argument;
 
-    worker->failed = !open_all(worker);
+    worker->failed = !worker_open(worker);
     bool failed = worker->failed;
     worker->start_ns = client_clock();
     ASSERT(sem_post(&worker->ready) == 0); /* the message is the starter's again */
     while (!failed && turn(worker)) {
     }
-    close_all(worker);
+    worker_close(worker);
     return NULL;
 }
 
@@ -543,6 +428,11 @@ const struct delivery_counts *worker_deliveries(const struct worker *worker)
     return &worker->clients.deliveries.counts;
 }
 
+const struct return_counts *worker_returns(const struct worker *worker, uint32_t storm)
+{
+    return &worker->returns.counts[storm];
+}
+
 const struct clients *worker_join(struct worker *worker)
 {
     ASSERT(phase_of(worker) == LOAD_CLOSE);
@@ -553,5 +443,8 @@ const struct clients *worker_join(struct worker *worker)
 void worker_free(struct worker *worker)
 {
     (void)sem_destroy(&worker->ready);
+    if (worker->clients.returns) {
+        returns_close(&worker->returns);
+    }
     free(worker);
 }

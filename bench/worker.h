@@ -12,7 +12,8 @@
 enum load_phase {
     LOAD_RAMP,
     LOAD_HOLD,
-    LOAD_SEND, /* the clients send what the feed gives */
+    LOAD_SEND,  /* the clients send what the feed gives */
+    LOAD_STORM, /* they are cut off, and come back */
     LOAD_CLOSE
 };
 
@@ -29,6 +30,9 @@ struct load {
     const struct delivery_counts *const *heard; /* of the subscribers, whom publishers wait for */
     uint32_t heard_count;
     struct counter phase; /* enum load_phase */
+    bool storm_tickets[STORMS_MAX];
+    struct counter storm;  /* of LOAD_STORM: its number, from 1 on */
+    struct counter cut_ns; /* when it began */
 };
 
 struct worker;
@@ -44,6 +48,9 @@ MUST_CHECK struct worker *worker_start(struct load *load, uint32_t index, char *
 /* Any time. */
 MUST_CHECK const struct load_counts *worker_counts(const struct worker *worker);
 MUST_CHECK const struct delivery_counts *worker_deliveries(const struct worker *worker);
+
+/* The storms', any time but the histograms: these when the worker was joined. */
+MUST_CHECK const struct return_counts *worker_returns(const struct worker *worker, uint32_t storm);
 
 /* Waits for the worker's end (LOAD_CLOSE must be set); its clients' figures stay until worker_free.
  */
