@@ -219,6 +219,24 @@ static void shards_may_use_them_while_they_rotate(void **state)
     ticket_keys_close(keys);
 }
 
+static void names_are_known_as_long_as_their_keys(void **state)
+{
+    (void)state;
+    struct ticket_keys *keys = random_keys(10);
+    struct sealed sealed = seal(keys);
+
+    assert_true(ticket_is_known(keys, sealed.name));
+    ticket_keys_rotate(keys, 1);
+    for (uint64_t rotation = 1; rotation <= 3; rotation++) {
+        ticket_keys_rotate(keys, 1 + rotation * 10000);
+        assert_int_equal(ticket_is_known(keys, sealed.name), rotation < 3);
+    }
+    sealed = seal(keys);
+    sealed.name[TICKET_NAME_SIZE - 1] ^= 1;
+    assert_false(ticket_is_known(keys, sealed.name));
+    ticket_keys_close(keys);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +245,7 @@ int main(void)
         cmocka_unit_test(keys_rotate_in_time),
         cmocka_unit_test(tickets_live_as_long_as_their_key),
         cmocka_unit_test(key_files_are_read_whole_or_not_at_all),
+        cmocka_unit_test(names_are_known_as_long_as_their_keys),
         cmocka_unit_test(a_bad_reload_changes_nothing),
         cmocka_unit_test(shards_may_use_them_while_they_rotate),
     };
