@@ -114,7 +114,17 @@ static int open_listening(const struct listener_options *options, bool is_shared
 
 int listener_open(const struct listener_options *options, char *message, size_t message_size)
 {
-    return open_listening(options, true, message, message_size);
+    const int fd = open_listening(options, true, message, message_size);
+
+    if (fd < 0 || options->address.sin6_port != 0) {
+        return fd;
+    }
+    /* Over a pause a socket keeps only a port that it was bound to by its number. */
+    struct listener_options numbered = *options;
+    numbered.address.sin6_port = htons(listener_port(fd));
+    const int lasting_fd = open_listening(&numbered, true, message, message_size);
+    (void)close(fd);
+    return lasting_fd;
 }
 
 int listener_probe(const struct listener_options *options, char *message, size_t message_size)
@@ -125,6 +135,18 @@ int listener_probe(const struct listener_options *options, char *message, size_t
         (void)close(fd);
     }
     return fd >= 0 ? 0 : fd;
+}
+
+void listener_pause(int fd)
+{
+    /* TCP takes a listening socket back to where it was after bind (tcp_disconnect). */
+    const int error = shutdown(fd, SHUT_RDWR);
+    ASSERT(error == 0);
+}
+
+int listener_resume(int fd, uint32_t backlog)
+{
+    return listen(fd, (int)backlog) == 0 ? 0 : -errno;
 }
 
 uint16_t listener_port(int fd)

@@ -1,6 +1,7 @@
 #include "server/accepting.h"
 
 #include "io/address.h"
+#include "io/listener.h"
 #include "server/deadlines.h"
 #include "server/inbound.h"
 #include "server/opening.h"
@@ -9,7 +10,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define RETRY_MS 10 /* after an accept that failed */
+#define RETRY_MS        10   /* after an accept that failed */
+#define LISTEN_RETRY_MS 1000 /* after a drain, when the system refuses */
 
 void accepting_listen(struct shard *shard, int listener_fd, bool is_ipv6)
 {
@@ -47,7 +49,7 @@ void accepting_accepted(struct shard *shard, const struct ring_event *event)
     uint32_t number = (uint32_t)event->result;
     struct conn *conn = conn_init(shard, number);
     counter_add(&shard->counts.accepted, 1);
-    struct opening *opening = shard->stopping ? NULL : opening_start(shard, conn);
+    struct opening *opening = drain_is_on(shard) ? NULL : opening_start(shard, conn);
     if (!opening) {
         accepting_refuse(shard, number, REFUSED_CONNECTIONS);
         return;
@@ -83,15 +85,30 @@ void accepting_named(struct shard *shard, const struct ring_event *event)
             return;
         }
     }
-    conn->state = CONN_HANDSHAKE;
+    conn_set_state(shard, conn, CONN_HANDSHAKE);
     inbound_wait(shard, number, false);
 }
 
 /* The listener has no accept armed, and wants one. */
 static bool is_due(const struct shard *shard, const struct listener *listener)
 {
-    return !listener->is_armed && !shard->stopping &&
+    return !listener->is_armed && !drain_is_on(shard) &&
            shard->conns.count < shard->server->budget->sockets_max;
+}
+
+/* Listens again after a drain; false when it cannot now. */
+static bool resume(struct shard *shard, struct listener *listener)
+{
+    const int error = listener_resume(listener->fd, shard->server->options->listen_backlog);
+
+    if (error != 0) {
+        LOG(LOG_ERROR, "cannot listen again after a drain, and tries on",
+            log_number("shard", shard->number), log_errno("error", -error));
+        shard->accepting.again_at_ms = shard->now_ms + LISTEN_RETRY_MS;
+        return false;
+    }
+    listener->is_paused = false;
+    return true;
 }
 
 /*
@@ -105,7 +122,8 @@ void accepting_rearm(struct shard *shard)
 
     for (uint32_t i = 0; i < accepting->count; i++) {
         struct listener *listener = &accepting->listeners[i];
-        if (is_due(shard, listener) && shard->now_ms >= accepting->again_at_ms) {
+        if (is_due(shard, listener) && shard->now_ms >= accepting->again_at_ms &&
+            (!listener->is_paused || resume(shard, listener))) {
             listener->is_armed = true;
             ring_accept(shard->ring, listener->fd, i);
         }
@@ -137,11 +155,11 @@ bool accepting_end(struct shard *shard)
 
     for (uint32_t i = 0; i < shard->accepting.count; i++) {
         struct listener *listener = &shard->accepting.listeners[i];
-        if (!listener->is_armed && listener->fd >= 0) {
-            close(listener->fd);
-            listener->fd = -1;
+        if (!listener->is_armed && !listener->is_paused) {
+            listener_pause(listener->fd);
+            listener->is_paused = true;
         }
-        has_ended = has_ended && listener->fd < 0;
+        has_ended = has_ended && listener->is_paused;
     }
     return has_ended;
 }
@@ -149,8 +167,6 @@ bool accepting_end(struct shard *shard)
 void accepting_close(struct shard *shard)
 {
     for (uint32_t i = 0; i < shard->accepting.count; i++) {
-        if (shard->accepting.listeners[i].fd >= 0) {
-            close(shard->accepting.listeners[i].fd);
-        }
+        close(shard->accepting.listeners[i].fd);
     }
 }

@@ -11,15 +11,16 @@
 struct shard;
 
 struct listener {
-    int fd;        /* -1: closed */
-    bool is_ipv6;  /* its peers have addresses of IPv6, also those that come by IPv4 */
-    bool is_armed; /* its accept */
+    int fd;
+    bool is_ipv6;   /* its peers have addresses of IPv6, also those that come by IPv4 */
+    bool is_armed;  /* its accept */
+    bool is_paused; /* for a drain: the kernel refuses whoever comes */
 };
 
 struct accepting {
     struct listener listeners[OPTIONS_LISTEN_MAX];
     uint32_t count;
-    uint64_t again_at_ms; /* an accept failed: none is armed before */
+    uint64_t again_at_ms; /* an accept or a listen failed: none is armed before */
 };
 
 /* Starts to accept on a listening descriptor, which becomes the shard's. */
@@ -33,15 +34,15 @@ void accepting_named(struct shard *shard, const struct ring_event *event);
  * a word. */
 void accepting_refuse(struct shard *shard, uint32_t number, enum refusal refusal);
 
-/* The step of the tick: arms accepts that have ended. */
+/* The step of the tick: arms accepts that have ended, or that a drain had ended. */
 void accepting_rearm(struct shard *shard);
 
 /* How long the shard may sleep before an accept is to be armed again; UINT64_MAX: any time. */
 MUST_CHECK uint64_t accepting_wait_ms(const struct shard *shard);
 
-/* The shard is stopping: cancels the accepts; then, in each tick, closes the listeners whose accept
- * has ended, so that whoever comes is refused by the kernel at once, and may try another host. True
- * when none is left. */
+/* A drain begins: cancels the accepts; then, in each of its ticks, pauses the listeners whose
+ * accept has ended, so that whoever comes is refused by the kernel at once, and may try another
+ * host. True when none listens. */
 void accepting_cancel(struct shard *shard);
 MUST_CHECK bool accepting_end(struct shard *shard);
 

@@ -34,6 +34,13 @@ struct conn *conn_init(struct shard *shard, uint32_t number)
     return conn;
 }
 
+void conn_set_state(struct shard *shard, struct conn *conn, enum conn_state state)
+{
+    shard->serving_count -= conn->state == CONN_OPEN ? 1 : 0;
+    shard->serving_count += state == CONN_OPEN ? 1 : 0;
+    conn->state = (uint8_t)state;
+}
+
 struct tls_state *conn_tls(struct shard *shard, const struct conn *conn)
 {
     ASSERT(conn->tls != NONE);
@@ -131,7 +138,7 @@ void conn_kill(struct shard *shard, uint32_t number)
         conn->flags &= (uint8_t)~CONN_COUNTED;
         shard_count_open(shard, false);
     }
-    conn->state = CONN_DEAD;
+    conn_set_state(shard, conn, CONN_DEAD);
     deadlines_clear(shard, number);
     if (conn->in_flight & CONN_POLLING) {
         ring_cancel_poll(shard->ring, number, conn->generation);
@@ -185,7 +192,7 @@ void conn_free(struct shard *shard, uint32_t number)
     ASSERT(conn->state == CONN_DEAD);
     ASSERT(conn->in_flight == CONN_SHUTTING);
     conn->in_flight = 0;
-    conn->state = CONN_FREE;
+    conn_set_state(shard, conn, CONN_FREE);
     pool_give(&shard->conns, number);
 }
 

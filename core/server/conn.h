@@ -115,6 +115,9 @@ MUST_CHECK struct conn *conn_at(struct shard *shard, uint32_t number);
 /* Its TLS state, which it must have. */
 MUST_CHECK struct tls_state *conn_tls(struct shard *shard, const struct conn *conn);
 
+/* Moves it on to a state; the shard counts those that are open. */
+void conn_set_state(struct shard *shard, struct conn *conn, enum conn_state state);
+
 /* Makes a place for keys; false when the pool is full. */
 MUST_CHECK bool conn_keep_keys(struct shard *shard, struct conn *conn, const struct tls_keys *keys);
 

@@ -45,6 +45,7 @@ enum close_cause {
     CAUSE_INTERNAL,      /* no memory for it, not even to say so: no close frame */
     CAUSE_SHUTDOWN,      /* 1001 */
     CAUSE_AGE,           /* 1012 */
+    CAUSE_DRAIN,         /* 1012 */
     CAUSE_FULL,          /* 1013 */
     CAUSE_TOKEN_EXPIRED, /* 3000 */
     CAUSE_PONG_TIMEOUT,  /* 3008 */
@@ -127,6 +128,9 @@ struct counts {
     struct counter channels;                 /* gauge */
     struct counter subscriptions;            /* gauge */
     struct counter timers;                   /* gauge */
+    struct counter drain_state;              /* gauge: enum drain_state */
+    struct counter drain_remaining;          /* gauge: open connections that it has yet to tell */
+    struct counter drain_closed;
     struct histogram tick_time;              /* ns, base 1 us */
     struct histogram timer_lag;              /* ns, base 1 ms: from a deadline to its work */
     struct histogram handshake_time;         /* ns, base 1 ms: accept to Finished */

@@ -163,7 +163,7 @@ static void done(struct shard *shard, uint32_t number, const struct handshake_re
         accepting_refuse(shard, number, REFUSED_MEMORY);
         return;
     }
-    conn->state = CONN_UPGRADE;
+    conn_set_state(shard, conn, CONN_UPGRADE);
     deadlines_handshake_done(shard, number);
     /* What came behind the Finished belongs to the record layer. */
     uint32_t block = opening->input;

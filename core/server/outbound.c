@@ -144,7 +144,7 @@ void outbound_close(struct shard *shard, uint32_t number, enum ws_close_code cod
         return;
     }
     counter_add(&shard->counts.closed[cause], 1);
-    conn->state = CONN_CLOSING;
+    conn_set_state(shard, conn, CONN_CLOSING);
     deadlines_close_sent(shard, number);
     store_be16(payload, (uint16_t)code);
     /* A close frame without a code is answered with one without (RFC 6455, section 5.5.1). */
@@ -159,7 +159,7 @@ void outbound_finish(struct shard *shard, uint32_t number, bool lingers)
     if (conn->state == CONN_DEAD || conn->state == CONN_LINGER) {
         return;
     }
-    conn->state = CONN_LINGER;
+    conn_set_state(shard, conn, CONN_LINGER);
     conn->flags |= lingers ? CONN_FINISHING | CONN_LINGERS : CONN_FINISHING;
     deadlines_close_sent(shard, number);
     outbound_mark(shard, number);

@@ -57,15 +57,6 @@ size_t parcels_write_report(uint8_t head[PARCEL_HEAD_MAX], uint32_t report, stru
     return write_head(head, (struct parcel){.kind = PARCEL_REPORT, .number = report}, glob);
 }
 
-void parcels_stop(struct server *server, uint32_t stop_ms, struct ring *ring)
-{
-    ASSERT(stop_ms > 0);
-    counter_set(&server->stop_ms, stop_ms);
-    for (uint32_t i = 0; i < server->shard_count; i++) {
-        ring_wake(ring, server->ring_fds[i]);
-    }
-}
-
 /* The sender may have gone, and its number may be another's. */
 static void refused(struct shard *shard, const struct parcel *parcel)
 {
@@ -104,10 +95,6 @@ bool parcels_take(struct shard *shard)
 {
     struct mailbox *mailbox = shard->server->mailboxes[shard->number];
 
-    uint64_t stop_ms = counter_read(&shard->server->stop_ms);
-    if (stop_ms > 0) {
-        shard_stop(shard, (uint32_t)stop_ms);
-    }
     mailbox_attend(mailbox);
     for (uint32_t i = 0; i < PARCELS_PER_TICK_MAX; i++) {
         if (!fanout_has_room(shard)) {

@@ -1,5 +1,5 @@
 /*
- * parcels.h - what the relay says to a shard through its mailbox, and the main thread beside it.
+ * parcels.h - what the relay says to a shard through its mailbox.
  */
 #pragma once
 
@@ -8,8 +8,6 @@
 #include "ws/frame.h"
 
 struct shard;
-struct server;
-struct ring;
 
 #define PARCEL_HEAD_MAX 272 /* with a channel's name */
 
@@ -26,12 +24,6 @@ MUST_CHECK size_t parcels_write_refusal(uint8_t head[PARCEL_HEAD_MAX], uint32_t 
 /* Which channels match the glob? The shard answers with relay_report. */
 MUST_CHECK size_t parcels_write_report(uint8_t head[PARCEL_HEAD_MAX], uint32_t report,
                                        struct slice glob);
-
-/* --- from the main thread --- */
-
-/* It owns ring: every shard stops within stop_ms, which is not 0. No parcel: it need not wait
- * behind publications. The wake-ups go out with the next ring_wait. */
-void parcels_stop(struct server *server, uint32_t stop_ms, struct ring *ring);
 
 /* The step of the tick: acts on what has arrived, up to a bound, as long as fan-outs have room for
  * more. True when more may wait. */

@@ -4,7 +4,7 @@
 #include "server/alive.h"
 #include "server/banner.h"
 #include "server/controls.h"
-#include "server/parcels.h"
+#include "server/drain.h"
 #include "server/relay_counts.h"
 #include "server/reload.h"
 #include "server/run.h"
@@ -167,7 +167,7 @@ static void stop_shards(struct run *run, const struct options *options)
 
     counter_set(&run->admin_state.ready, 0);
     run->stop_by_ms = monotonic_ms() + options->deadlines.shutdown_ms;
-    parcels_stop(&run->service.server, options->deadlines.shutdown_ms, run->ring);
+    drain_give_order(&run->service.server, ORDER_STOP, options->deadlines.shutdown_ms, run->ring);
     uint32_t count = ring_wait(run->ring, 0, &event, 1, &now_ns);
     (void)count; /* only sends the wake-ups on their way */
 }

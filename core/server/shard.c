@@ -15,10 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TRIM_INTERVAL_MS   1000
-#define STOPS_PER_TICK_MAX 1024
-#define RETRY_MS           10    /* when the arena was full */
-#define SEND_SIZE_ASSUMED  16384 /* bytes: the kernel's, before it grows */
+#define TRIM_INTERVAL_MS  1000
+#define RETRY_MS          10    /* when the arena was full */
+#define SEND_SIZE_ASSUMED 16384 /* bytes: the kernel's, before it grows */
 
 bool shard_count_open(struct shard *shard, bool open)
 {
@@ -68,6 +67,7 @@ static int open_pools(struct shard *shard)
     error |= identities_open(&shard->identities, keeps_identities(shard->options),
                              budget->sockets_max, &shard->arena);
     error |= fanout_open(&shard->fanout, budget->topics_max);
+    error |= drain_open(&shard->drain, budget->sockets_max);
     error |= queue_open(&shard->dirty, budget->sockets_max);
     error |= queue_open(&shard->reap, budget->sockets_max);
     error |= queue_open(&shard->continuing, budget->sockets_max);
@@ -338,48 +338,33 @@ static void measure(struct shard *shard)
     counter_set(&counts->channels, channel_counts.channels);
     counter_set(&counts->subscriptions, channel_counts.subscriptions);
     counter_set(&counts->timers, shard->wheel.count);
+    counter_set(&counts->drain_state, shard->drain.state);
+    counter_set(&counts->drain_remaining, drain_is_on(shard) ? shard->serving_count : 0);
     counter_add(&counts->ticks, 1);
     counter_set(&counts->ticked_ms, shard->now_ms);
 }
 
-void shard_stop(struct shard *shard, uint32_t stop_ms)
-{
-    if (shard->stopping) {
-        return;
-    }
-    shard->stopping = true;
-    shard->stop_by_ms = shard->now_ms + stop_ms;
-    accepting_cancel(shard);
-}
-
-/* Says goodbye to a bounded number of connections; those still opening are answered 503 when their
- * request comes, and cut off at the end. */
-static void stop_step(struct shard *shard)
-{
-    for (uint32_t i = 0; i < STOPS_PER_TICK_MAX && shard->stop_next < shard->conns.count_max; i++) {
-        uint32_t number = shard->stop_next++;
-        if (pool_is_taken(&shard->conns, number)) {
-            outbound_close(shard, number, WS_CLOSE_GOING_AWAY, CAUSE_SHUTDOWN);
-        }
-    }
-}
-
-/* True when nothing is left, or the deadline for a friendly end has passed. While a listener is
- * open, clients would wait for nobody. */
+/* It was told to stop, and nothing is left, or the deadline for a friendly end has passed. While a
+ * socket listens, clients would wait for nobody. */
 static bool has_stopped(struct shard *shard)
 {
+    if (!drain_is_on(shard)) {
+        return false;
+    }
     bool is_empty = accepting_end(shard) && shard->conns.count == 0;
 
-    return is_empty || shard->now_ms >= shard->stop_by_ms;
+    return shard->drain.is_last && (is_empty || drain_is_over(shard));
 }
 
 static uint64_t timeout_ns(struct shard *shard, bool work_left)
 {
     uint64_t wait_ms = wheel_next_ms(&shard->wheel, shard->now_ms);
 
-    if (work_left || shard->errands.is_late ||
-        (shard->stopping && shard->stop_next < shard->conns.count_max)) {
+    if (work_left || shard->errands.is_late) {
         return 0;
+    }
+    if (wait_ms > drain_wait_ms(shard)) {
+        wait_ms = drain_wait_ms(shard);
     }
     bool tries_again = shard->starved || shard->fanout.is_holding || shard->errands.is_stuck;
 
@@ -412,13 +397,12 @@ bool shard_tick(struct shard *shard)
         handle(shard, &shard->events[i]);
     }
     renewal_step(shard);
+    drain_obey(shard);
     bool parcels_left = parcels_take(shard);
     deadlines_expire(shard);
     shard->work_left = handshakes_step(shard);
     shard->starved = false;
-    if (shard->stopping) {
-        stop_step(shard);
-    }
+    drain_step(shard);
     bool deliveries_left = fanout_step(shard);
     deliveries_left |= outbound_flush(shard);
     shard->work_left |= parcels_left && fanout_has_room(shard);
@@ -430,7 +414,7 @@ bool shard_tick(struct shard *shard)
     measure(shard);
     trim(shard);
     histogram_add(&shard->counts.tick_time, ring_clock_ns(shard->ring) - start_ns, COUNTS_US_NS);
-    if (shard->stopping && has_stopped(shard)) {
+    if (has_stopped(shard)) {
         counter_set(&shard->counts.ticked_ms, ALIVE_ENDED);
         relay_shard_ended(shard);
         return false;
@@ -458,6 +442,7 @@ void shard_close(struct shard *shard)
     pool_close(&shard->nodes);
     arena_close(&shard->arena);
     fanout_close(&shard->fanout);
+    drain_close(&shard->drain);
     errands_close(&shard->errands);
     identities_close(&shard->identities);
     wheel_close(&shard->wheel);
@@ -477,6 +462,7 @@ struct held {
     uint32_t tls_states;
     uint32_t nodes;
     uint32_t open;
+    uint32_t serving;
     uint64_t queue_bytes;
     uint64_t kernel_bytes;
 };
@@ -489,6 +475,7 @@ static void add_held(struct shard *shard, const struct conn *conn, struct held *
     held->queue_bytes += conn->queue_bytes;
     held->kernel_bytes += conn->kernel_bytes;
     held->open += conn->flags & CONN_COUNTED ? 1 : 0;
+    held->serving += conn->state == CONN_OPEN ? 1 : 0;
     if (conn->opening != NONE) {
         held->openings++;
         held->handshakes += opening_of(shard, conn)->handshake != NONE ? 1 : 0;
@@ -506,6 +493,7 @@ void shard_check(struct shard *shard)
         }
     }
     ASSERT(held.open == shard->open_count);
+    ASSERT(held.serving == shard->serving_count);
     ASSERT(held.openings == shard->openings.count);
     ASSERT(held.handshakes == handshake_count(shard->tls_server));
     ASSERT(held.partials == shard->partials.count);
@@ -517,4 +505,5 @@ void shard_check(struct shard *shard)
     wheel_check(&shard->wheel);
     channel_check(shard->channels);
     fanout_check(shard);
+    drain_check(shard);
 }

@@ -19,6 +19,7 @@
 #include "server/budget.h"
 #include "server/conn.h"
 #include "server/counts.h"
+#include "server/drain.h"
 #include "server/errands.h"
 #include "server/fanout.h"
 #include "server/identities.h"
@@ -47,7 +48,7 @@ struct server {
     struct tally *users;                        /* NULL: no limit per user */
     struct mailbox *mailboxes[SHARDS_MAX];
     int ring_fds[SHARDS_MAX]; /* to wake them */
-    struct counter stop_ms;   /* not 0: the main thread wants them to stop within it */
+    struct counter order;     /* the main thread's, see drain.h; 0: none yet */
     uint32_t shard_count;
     struct relay *relay; /* between shards and broker */
     struct identity_key identity_key;
@@ -70,9 +71,7 @@ struct shard {
     uint32_t generation; /* the last one given out */
 
     struct accepting accepting;
-    bool stopping;
-    uint32_t stop_next; /* shutdown: next number to close */
-    uint64_t stop_by_ms;
+    struct drain drain;
 
     struct pool conns;
     struct pool tls[TLS_CLASSES];
@@ -103,6 +102,7 @@ struct shard {
     uint32_t buffers_short; /* ticks for which receive buffers count as short */
     bool work_left;         /* a bounded step of the last tick did not finish: do not sleep */
     uint32_t open_count;    /* connections of this shard in the server's count */
+    uint32_t serving_count; /* in CONN_OPEN: of these, those not yet told or asked to close */
     uint32_t open_entry;
     uint64_t trim_next_ms;
     struct log_limit only_h2_lines;
@@ -125,9 +125,6 @@ MUST_CHECK int shard_open_ring(struct shard *shard, char *message, size_t messag
 /* One turn: wait, handle completions and parcels, expire deadlines, step handshakes, flush, reap.
  * False when the shard has stopped and nothing is left. */
 MUST_CHECK bool shard_tick(struct shard *shard);
-
-/* Stops accepting and closes every connection with 1001, within stop_ms. */
-void shard_stop(struct shard *shard, uint32_t stop_ms);
 
 void shard_close(struct shard *shard);
 

@@ -106,7 +106,7 @@ static void open_conn(struct shard *shard, uint32_t number, struct upgrade *upgr
     if (conn->state != CONN_UPGRADE) {
         return; /* no memory for the answer: killed */
     }
-    conn->state = CONN_OPEN;
+    conn_set_state(shard, conn, CONN_OPEN);
     if (permissions_may_publish(shard, number, claims)) {
         conn->flags |= CONN_MAY_PUBLISH;
     }
@@ -168,7 +168,7 @@ static void permit(struct shard *shard, uint32_t number, struct upgrade *upgrade
 {
     struct wanted_channels wanted;
 
-    if (shard->stopping) {
+    if (drain_is_on(shard)) {
         refuse(shard, number, upgrade, UPGRADE_STOPPING);
         return;
     }

@@ -1,3 +1,4 @@
+#include "io/listener.h"
 #include "tests/sim/kernel_sim.h"
 
 #define SLEEP_DEFAULT (10 * NS_PER_MS)
@@ -123,6 +124,19 @@ void sim_sleep(uint64_t sleep_ns)
 int ring_sim_listen(uint32_t backlog_max)
 {
     return LISTENER_FD + (int)net_listen(backlog_max);
+}
+
+/* The simulator's own of io/listener.c. */
+void listener_pause(int fd)
+{
+    net_pause((uint32_t)(fd - LISTENER_FD));
+}
+
+int listener_resume(int fd, uint32_t backlog)
+{
+    (void)backlog;
+    net_resume((uint32_t)(fd - LISTENER_FD));
+    return 0;
 }
 
 uint32_t ring_sim_connect(int listener_fd, const struct sockaddr_in6 *peer)

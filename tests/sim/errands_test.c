@@ -151,7 +151,7 @@ static void open_conn(uint32_t number, const char *channel, const char *user)
 /* As the reaper does. */
 static bool leave(uint32_t number)
 {
-    conn_at(shard, number)->state = CONN_DEAD;
+    conn_set_state(shard, conn_at(shard, number), CONN_DEAD);
     return errands_leave(shard, number);
 }
 

@@ -191,7 +191,7 @@ static void test_closing(void **state)
 {
     (void)state;
     open_subscribed(0, 3, "a");
-    conn_at(shard, 1)->state = CONN_CLOSING;
+    conn_set_state(shard, conn_at(shard, 1), CONN_CLOSING);
     publish("a", 'x');
     assert_int_equal(run(), 1);
     assert_heard(0, 1, "x");

@@ -117,7 +117,7 @@ void handmade_close(struct handmade *handmade)
 
 void handmade_conn(struct handmade *handmade, uint32_t number)
 {
-    conn_init(handmade->shard, number)->state = CONN_OPEN;
+    conn_set_state(handmade->shard, conn_init(handmade->shard, number), CONN_OPEN);
 }
 
 void handmade_conn_ends(struct handmade *handmade, uint32_t number)
@@ -127,7 +127,7 @@ void handmade_conn_ends(struct handmade *handmade, uint32_t number)
 
     waiting_drop(shard, conn);
     channel_unsubscribe_all(shard->channels, number);
-    conn->state = CONN_FREE;
+    conn_set_state(shard, conn, CONN_FREE);
     pool_give(&shard->conns, number);
 }
 

@@ -50,7 +50,7 @@ uint32_t net_connect(uint32_t listener, const struct sockaddr_in6 *peer)
 {
     struct net_listener *to = net_listener_at(listener);
 
-    if (to->backlog_count == to->backlog_max) {
+    if (to->paused || to->backlog_count == to->backlog_max) {
         return NONE;
     }
     while (connections[connection_next] != NULL) {
@@ -143,6 +143,24 @@ void net_close_client(uint32_t number)
         connection->reset = true;
     }
     free_if_closed(number);
+}
+
+void net_pause(uint32_t listener)
+{
+    uint32_t number;
+
+    ASSERT(!net_listener_at(listener)->paused);
+    while ((number = net_accept(listener)) != NONE) {
+        net_at(number)->client_reset = true;
+        net_close_server(number);
+    }
+    net_listener_at(listener)->paused = true;
+}
+
+void net_resume(uint32_t listener)
+{
+    ASSERT(net_listener_at(listener)->paused);
+    net_listener_at(listener)->paused = false;
 }
 
 void net_check(void)

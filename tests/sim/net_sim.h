@@ -31,6 +31,7 @@ struct net_connection {
 };
 
 struct net_listener {
+    bool paused; /* refuses whoever comes */
     uint32_t backlog_max;
     uint32_t backlog_count;
     uint32_t *backlog; /* connections, oldest first */
@@ -43,7 +44,11 @@ void net_reset(void);
 MUST_CHECK uint32_t net_listen(uint32_t backlog_max);
 MUST_CHECK struct net_listener *net_listener_at(uint32_t listener);
 
-/* NONE when the backlog is full. */
+/* From here on it refuses, and resets those who wait; until the resume. */
+void net_pause(uint32_t listener);
+void net_resume(uint32_t listener);
+
+/* NONE when the backlog is full, or the listener paused. */
 MUST_CHECK uint32_t net_connect(uint32_t listener, const struct sockaddr_in6 *peer);
 MUST_CHECK struct net_connection *net_at(uint32_t connection);
 

@@ -54,7 +54,8 @@ MUST_CHECK uint64_t ring_sim_now_ns(void);
 /* A listening descriptor for ring_accept. */
 MUST_CHECK int ring_sim_listen(uint32_t backlog_max);
 
-/* A client connects. Returns its number, or NONE when the backlog is full. */
+/* A client connects. Returns its number, or NONE when the backlog is full, or the listener paused.
+ */
 MUST_CHECK uint32_t ring_sim_connect(int listener_fd, const struct sockaddr_in6 *peer);
 
 /* Returns the bytes taken: fewer than size when the server does not read. */

@@ -1,9 +1,9 @@
 #include "tests/sim/world.h"
 
+#include "server/drain.h"
 #include "server/handshakes.h"
 #include "server/opening.h"
 #include "server/outbound.h"
-#include "server/parcels.h"
 #include "tests/sim/client.h"
 
 #include <stdarg.h>
@@ -419,15 +419,20 @@ void world_turn(struct world *world)
     world->moved = moved;
 }
 
-void world_stop(struct world *world)
+static void give_order(struct world *world, enum drain_order order, uint32_t within_ms)
 {
     struct ring_event event;
     uint64_t now_ns = 0;
 
-    world_say(world, NULL, "stop");
-    parcels_stop(&world->server, world->options.deadlines.shutdown_ms, world->main_ring);
+    drain_give_order(&world->server, order, within_ms, world->main_ring);
     const uint32_t events = ring_wait(world->main_ring, 0, &event, 1, &now_ns);
     ASSERT(events == 0);
+}
+
+void world_stop(struct world *world)
+{
+    world_say(world, NULL, "stop");
+    give_order(world, ORDER_STOP, world->options.deadlines.shutdown_ms);
     world->stopping = true;
     world->quiet = 0;
 }

@@ -129,7 +129,7 @@ static struct opening *accepted(uint32_t number)
 /* Open for its clients: from here on heartbeats run. */
 static void opened(uint32_t number, double expires_unix_s)
 {
-    conn_init(shard, number)->state = CONN_OPEN;
+    conn_set_state(shard, conn_init(shard, number), CONN_OPEN);
     deadlines_opened(shard, number, expires_unix_s);
 }
 
@@ -436,7 +436,7 @@ static void a_close_is_awaited_for_its_time(void **unused)
     (void)unused;
     opened(3, 0);
     expire_at(START_MS + 500);
-    conn_at(shard, 3)->state = CONN_CLOSING;
+    conn_set_state(shard, conn_at(shard, 3), CONN_CLOSING);
     deadlines_close_sent(shard, 3);
     assert_due(3, START_MS + 500 + 5000, CONN_DEAD);
     assert_int_equal(counter_read(&shard->counts.close_timeouts), 1);
@@ -446,7 +446,7 @@ static void a_fin_is_awaited_for_a_second(void **unused)
 {
     (void)unused;
     opened(3, 0);
-    conn_at(shard, 3)->state = CONN_LINGER;
+    conn_set_state(shard, conn_at(shard, 3), CONN_LINGER);
     deadlines_close_sent(shard, 3);
     expire_at(START_MS + 4990);
     deadlines_last_byte_sent(shard, 3);
