@@ -1,43 +1,34 @@
 #include "base/pace.h"
 
-#define UNIT 1024u /* of what is owed: parts of one that a short time makes due */
-
-/* The product that pace_due makes of both is within 64 bits. */
-static_assert((uint64_t)PACE_CROWD_MAX * UNIT <= UINT64_MAX / PACE_MS_MAX, "no overflow");
-
 void pace_start(struct pace *pace, uint64_t now_ms, uint64_t over_ms, uint32_t rate_min)
 {
-    ASSERT(over_ms <= PACE_MS_MAX);
     *pace = (struct pace){.end_ms = now_ms + over_ms, .asked_ms = now_ms, .rate_min = rate_min};
 }
 
 uint32_t pace_due(struct pace *pace, uint32_t left, uint64_t now_ms)
 {
-    const uint64_t all = (uint64_t)left * UNIT;
-
-    ASSERT(left <= PACE_CROWD_MAX);
     ASSERT(now_ms >= pace->asked_ms);
-    if (pace->owed > all) {
-        pace->owed = all; /* some of those who were due have left by themselves */
+    if (pace->owed > left) {
+        pace->owed = left; /* some of those who were due have left by themselves */
     }
     if (now_ms >= pace->end_ms) {
-        pace->owed = all;
-        pace->asked_ms = now_ms;
-        return left;
+        pace->owed = left;
+    } else {
+        const double elapsed_ms = (double)(now_ms - pace->asked_ms);
+        const double rest_ms = (double)(pace->end_ms - pace->asked_ms);
+        const double by_line = (left - pace->owed) * elapsed_ms / rest_ms;
+        const double by_rate = pace->rate_min * elapsed_ms / 1000;
+        pace->owed += by_line > by_rate ? by_line : by_rate;
+        pace->owed = pace->owed < left ? pace->owed : left;
     }
-    const uint64_t elapsed_ms = now_ms - pace->asked_ms;
-    const uint64_t by_line = (all - pace->owed) * elapsed_ms / (pace->end_ms - pace->asked_ms);
-    const uint64_t by_rate = (uint64_t)pace->rate_min * UNIT * elapsed_ms / 1000;
-    pace->owed += by_line > by_rate ? by_line : by_rate;
-    pace->owed = pace->owed < all ? pace->owed : all;
     pace->asked_ms = now_ms;
-    return (uint32_t)(pace->owed / UNIT);
+    return (uint32_t)pace->owed;
 }
 
 void pace_went(struct pace *pace, uint32_t count)
 {
-    ASSERT((uint64_t)count * UNIT <= pace->owed);
-    pace->owed -= (uint64_t)count * UNIT;
+    ASSERT(count <= pace->owed);
+    pace->owed -= count;
 }
 
 uint64_t pace_gap_ms(const struct pace *pace, uint32_t left, uint64_t now_ms)

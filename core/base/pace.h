@@ -9,13 +9,10 @@
 
 #include "base/bytes.h"
 
-#define PACE_MS_MAX    (7u * 24 * 3600 * 1000) /* from start to end */
-#define PACE_CROWD_MAX (1u << 24)
-
 struct pace {
     uint64_t end_ms;
     uint64_t asked_ms; /* of the last question */
-    uint64_t owed;     /* due and not gone yet, in 1 / 1024 */
+    double owed;       /* due and not gone yet; a part of one has its time to come */
     uint32_t rate_min; /* a second; 0: none */
 };
 

@@ -229,6 +229,7 @@ void budget_print(const struct budget *budget, const struct options *options, FI
     print_row(out, "partial input", budget->partials_max, sizeof(struct partial), "when cut");
     print_row(out, "queued message", budget->nodes_max, sizeof(struct queue_node), "waiting");
     print_row(out, "topic", budget->topics_max, FANOUT_TOPIC_SIZE, "during a fan-out");
+    print_row(out, "order of age", budget->sockets_max, 8, "during a drain");
     print_row(out, "arena", 1, budget->arena_size, "sends, partial records, messages, names");
     print_row(out, "receive buffers", buffers, options->limits.receive_buffer_size, "shared");
     if (options->upgrade.deflate) {

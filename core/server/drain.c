@@ -21,7 +21,6 @@
 
 /* The key of a connection: its age, the oldest first, then its number. */
 #define NUMBER_BITS 24
-static_assert(DRAIN_OVER_MS_MAX <= PACE_MS_MAX, "every drain has a pace");
 
 /* An order as one number: what, within which time, and a running count that tells it from the last.
  */
@@ -44,7 +43,6 @@ void drain_give_order(struct server *server, enum drain_order order, uint32_t wi
 int drain_open(struct drain *drain, uint32_t count_max)
 {
     ASSERT(count_max <= 1u << NUMBER_BITS);
-    ASSERT(count_max <= PACE_CROWD_MAX);
     return heap_open(&drain->waiting, count_max);
 }
 

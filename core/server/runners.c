@@ -5,6 +5,7 @@
 #include "server/service.h"
 
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 void runners_init(struct runners *runners, struct server *server)
@@ -185,15 +186,23 @@ static uint32_t started_count(const struct runners *runners)
     return started;
 }
 
-void runners_await_stop(struct runners *runners)
+bool runners_await_stop(struct runners *runners, uint32_t wait_ms)
 {
-    uint32_t started = started_count(runners);
+    const uint32_t started = started_count(runners);
+    struct timespec end;
+    int error = 0;
 
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    end.tv_sec += wait_ms / 1000 + end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
     pthread_mutex_lock(&runners->mutex);
-    while (runners->stopped_count < started) {
-        pthread_cond_wait(&runners->changed, &runners->mutex);
+    while (runners->stopped_count < started && error == 0) {
+        error = pthread_cond_clockwait(&runners->changed, &runners->mutex, CLOCK_MONOTONIC, &end);
     }
+    const bool have_stopped = runners->stopped_count == started;
     pthread_mutex_unlock(&runners->mutex);
+    return have_stopped;
 }
 
 void runners_join(struct runners *runners)

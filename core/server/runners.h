@@ -59,8 +59,9 @@ MUST_CHECK int runners_start(struct runners *runners);
 /* Lets the threads go on: to accept, or to end when the start failed. */
 void runners_release(struct runners *runners, bool failed);
 
-/* Waits until all shards have stopped. Their counters can still be read. */
-void runners_await_stop(struct runners *runners);
+/* Waits at most so long until all shards have stopped; true when they have. Their counters can
+ * still be read. */
+MUST_CHECK bool runners_await_stop(struct runners *runners, uint32_t wait_ms);
 
 /* Lets the threads end: from here on their counters are gone. */
 void runners_join(struct runners *runners);

@@ -22,6 +22,10 @@
 #define STOP_MS_MIN  200 /* for what the broker has not answered yet */
 #define WAIT_MS_MAX  1000
 
+/* At the stop: how often signals are looked for, and what a second one leaves of the time. */
+#define SIGNAL_LOOK_MS 100
+#define HURRY_MS       1000
+
 static uint64_t monotonic_ms(void)
 {
     struct timespec now;
@@ -39,11 +43,47 @@ static uint32_t stop_ms_left(const struct run *run)
                                                   : STOP_MS_MIN;
 }
 
+/* All shards stop within the time that is left for it. */
+static void stop_shards(struct run *run, uint32_t within_ms)
+{
+    uint64_t now_ns;
+    struct ring_event event;
+
+    drain_give_order(&run->service.server, ORDER_STOP, within_ms, run->ring);
+    uint32_t count = ring_wait(run->ring, 0, &event, 1, &now_ns);
+    (void)count; /* only sends the wake-ups on their way */
+}
+
+/* The next signal that has come; 0: none. */
+static int take_signal(const struct run *run)
+{
+    struct signalfd_siginfo info;
+
+    return read(run->signal_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+static bool is_stop(int signal_number)
+{
+    return signal_number == SIGTERM || signal_number == SIGINT;
+}
+
+/* Whoever sends a second signal to stop is in a hurry: goodbyes are said, but not at a pace. */
+static void await_shards(struct run *run)
+{
+    while (!runners_await_stop(&run->runners, SIGNAL_LOOK_MS)) {
+        if (is_stop(take_signal(run)) && run->stop_by_ms > monotonic_ms() + HURRY_MS) {
+            LOG(LOG_INFO, "stopping at once: a second signal", log_number("within_ms", HURRY_MS));
+            run->stop_by_ms = monotonic_ms() + HURRY_MS;
+            stop_shards(run, HURRY_MS);
+        }
+    }
+}
+
 /* Waits until all have stopped, closes the admin port (it reads their counters, and asks the
  * relay), stops the relay, and lets them end. */
 static void end_threads(struct run *run)
 {
-    runners_await_stop(&run->runners);
+    await_shards(run);
     api_stop(run->api);
     relay_thread_stop(run->relay, stop_ms_left(run));
     runners_join(&run->runners);
@@ -110,14 +150,6 @@ static void trim_heap(const struct run *run, uint64_t *answered_before)
     }
 }
 
-/* The next signal that has come; 0: none. */
-static int take_signal(const struct run *run)
-{
-    struct signalfd_siginfo info;
-
-    return read(run->signal_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
-}
-
 /* What is to be done now and then: the watchdog, new ticket keys, the heap. */
 static void look_after(struct run *run, uint64_t *answered_before)
 {
@@ -144,7 +176,7 @@ static int wait_for_signal(struct run *run)
     for (;;) {
         (void)poll(waits, sizeof(waits) / sizeof(waits[0]), WAIT_MS_MAX);
         int signal_number = take_signal(run);
-        if (signal_number == SIGTERM || signal_number == SIGINT) {
+        if (is_stop(signal_number)) {
             return signal_number;
         }
         if (signal_number == SIGHUP) {
@@ -158,18 +190,6 @@ static int wait_for_signal(struct run *run)
             look_next_ms = monotonic_ms() + WAIT_MS_MAX;
         }
     }
-}
-
-static void stop_shards(struct run *run, const struct options *options)
-{
-    uint64_t now_ns;
-    struct ring_event event;
-
-    counter_set(&run->admin_state.ready, 0);
-    run->stop_by_ms = monotonic_ms() + options->deadlines.shutdown_ms;
-    drain_give_order(&run->service.server, ORDER_STOP, options->deadlines.shutdown_ms, run->ring);
-    uint32_t count = ring_wait(run->ring, 0, &event, 1, &now_ns);
-    (void)count; /* only sends the wake-ups on their way */
 }
 
 static int open_main_ring(struct run *run)
@@ -212,7 +232,9 @@ static int run_server(struct run *run)
         LOG(LOG_INFO, "stopping", log_number("signal", signal_number),
             log_number("within_ms", options->deadlines.shutdown_ms));
         supervisor_stopping();
-        stop_shards(run, options);
+        counter_set(&run->admin_state.ready, 0);
+        run->stop_by_ms = monotonic_ms() + options->deadlines.shutdown_ms;
+        stop_shards(run, options->deadlines.shutdown_ms);
         result = 0;
     } else {
         runners_release(&run->runners, true);

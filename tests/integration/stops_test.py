@@ -37,7 +37,6 @@ class Stops(unittest.TestCase):
         request = server.request()
         server.process.send_signal(signal.SIGTERM)
         server.wait_for_log("info stopping ")
-        server.process.send_signal(signal.SIGTERM)  # does no harm
         for client in reading:
             self.assertEqual(client.close_code(), 1001)
             self.assertTrue(client.at_end())
@@ -53,6 +52,20 @@ class Stops(unittest.TestCase):
         server.wait_for_log("info stopped ")
         for wire in in_hello + in_handshake + in_request + stopped + tcp_only:
             wire.close()
+
+    def test_a_second_signal_ends_it_sooner_and_does_no_harm(self):
+        server = self.server("--deadlines.shutdown", "1h", "--deadlines.close", "1h", shards=2)
+        reading = [server.websocket() for _ in range(100)]
+        deaf = server.websocket()
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for_log("info stopping ")
+        server.process.send_signal(signal.SIGTERM)
+        for client in reading:
+            self.assertEqual(client.close_code(), 1001)
+            self.assertTrue(client.at_end())
+        self.assertEqual(server.process.wait(PATIENCE), 0)
+        server.wait_for_log("info stopping at once")
+        deaf.close()
 
     def test_nobody_is_accepted_any_more(self):
         server = self.server("--deadlines.shutdown", "2s", "--deadlines.close", "60s")
