@@ -137,18 +137,6 @@ int listener_probe(const struct listener_options *options, char *message, size_t
     return fd >= 0 ? 0 : fd;
 }
 
-void listener_pause(int fd)
-{
-    /* TCP takes a listening socket back to where it was after bind (tcp_disconnect). */
-    const int error = shutdown(fd, SHUT_RDWR);
-    ASSERT(error == 0);
-}
-
-int listener_resume(int fd, uint32_t backlog)
-{
-    return listen(fd, (int)backlog) == 0 ? 0 : -errno;
-}
-
 uint16_t listener_port(int fd)
 {
     struct sockaddr_in6 address = {0};

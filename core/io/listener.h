@@ -24,13 +24,6 @@ MUST_CHECK int listener_open(const struct listener_options *options, char *messa
 MUST_CHECK int listener_probe(const struct listener_options *options, char *message,
                               size_t message_size);
 
-/* The kernel refuses whoever comes, resets whoever waits to be accepted, and keeps the address for
- * the socket. No accept may be armed. */
-void listener_pause(int fd);
-
-/* Listens again. Returns 0 or -errno. */
-MUST_CHECK int listener_resume(int fd, uint32_t backlog);
-
 /* The port that the kernel chose (address with port 0). */
 MUST_CHECK uint16_t listener_port(int fd);
 

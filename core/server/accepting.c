@@ -1,7 +1,7 @@
 #include "server/accepting.h"
 
 #include "io/address.h"
-#include "io/listener.h"
+#include "io/listener_pause.h"
 #include "server/deadlines.h"
 #include "server/inbound.h"
 #include "server/opening.h"

@@ -204,10 +204,13 @@ void fanout_publish(struct shard *shard, struct slice channel, enum ws_opcode op
 {
     struct fanout *fanout = &shard->fanout;
     uint64_t hash = siphash(fanout->hash_key, channel);
+    uint32_t topic = find_topic(fanout, channel, hash);
     struct channel_matches matches;
 
     channel_match(shard->channels, channel, &matches);
-    if (matches.count == 0) {
+    /* While earlier ones wait, also without a subscriber: one who comes before their turn gets
+     * them, and must not miss those behind them. */
+    if (matches.count == 0 && topic == NONE) {
         return;
     }
     uint32_t message = fanout_has_room(shard) ? encode(shard, channel, opcode, payload) : NONE;
@@ -215,7 +218,6 @@ void fanout_publish(struct shard *shard, struct slice channel, enum ws_opcode op
         counter_add(&shard->counts.publications_lost, 1);
         return;
     }
-    uint32_t topic = find_topic(fanout, channel, hash);
     if (topic == NONE) {
         topic = make_topic(fanout, channel, hash);
         ASSERT(topic != NONE); /* there was room */

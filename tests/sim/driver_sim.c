@@ -1,4 +1,4 @@
-#include "io/listener.h"
+#include "io/listener_pause.h"
 #include "tests/sim/kernel_sim.h"
 
 #define SLEEP_DEFAULT (10 * NS_PER_MS)
@@ -126,7 +126,7 @@ int ring_sim_listen(uint32_t backlog_max)
     return LISTENER_FD + (int)net_listen(backlog_max);
 }
 
-/* The simulator's own of io/listener.c. */
+/* The simulator's own of io/listener_pause.c. */
 void listener_pause(int fd)
 {
     net_pause((uint32_t)(fd - LISTENER_FD));

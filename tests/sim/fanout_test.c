@@ -155,6 +155,21 @@ static void test_newcomers(void **state)
     assert_heard(100, 50, "y");
 }
 
+/* Nobody is subscribed while some wait: who comes before their turn gets all of them, without a
+ * gap. */
+static void test_nobody_for_a_while(void **state)
+{
+    (void)state;
+    open_subscribed(0, 1, "a");
+    publish("a", 'x');
+    handmade_conn_ends(&handmade, 0);
+    publish("a", 'y');
+    open_subscribed(1, 1, "a");
+    publish("a", 'z');
+    (void)run();
+    assert_heard(1, 1, "xyz");
+}
+
 /* A number that has found a new owner: the publication was not for that one. */
 static void test_new_owner_of_a_number(void **state)
 {
@@ -508,6 +523,7 @@ int main(void)
         TEST(test_nobody),
         TEST(test_everybody_once),
         TEST(test_newcomers),
+        TEST(test_nobody_for_a_while),
         TEST(test_new_owner_of_a_number),
         TEST(test_unsubscribed_meanwhile),
         TEST(test_closing),
