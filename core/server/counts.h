@@ -131,12 +131,12 @@ struct counts {
     struct counter drain_state;              /* gauge: enum drain_state */
     struct counter drain_remaining;          /* gauge: open connections that it has yet to tell */
     struct counter drain_closed;
-    struct histogram tick_time;              /* ns, base 1 us */
-    struct histogram timer_lag;              /* ns, base 1 ms: from a deadline to its work */
-    struct histogram handshake_time;         /* ns, base 1 ms: accept to Finished */
-    struct histogram upgrade_time;           /* ns, base 1 ms: Finished to the answer */
-    struct histogram fanout_time;            /* ns, base 1 us: a publication's arrival to its end */
-    struct histogram admission_time;         /* ns, base 1 ms: whole ClientHello to its turn */
+    struct histogram tick_time;      /* ns, base 1 us */
+    struct histogram timer_lag;      /* ns, base 1 ms: from a deadline to its work */
+    struct histogram handshake_time; /* ns, base 1 ms: accept to Finished */
+    struct histogram upgrade_time;   /* ns, base 1 ms: Finished to the answer */
+    struct histogram fanout_time;    /* ns, base 1 us: a publication's arrival to its end */
+    struct histogram admission_time; /* ns, base 1 ms: whole ClientHello to its turn */
 };
 
 extern const struct metric counts_metrics[];
