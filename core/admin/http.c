@@ -77,9 +77,11 @@ static enum MHD_Result answer_health(const struct admin *admin, struct MHD_Conne
     char text[ANSWER_SIZE_MAX] = "";
 
     if (is_ready) {
-        (void)snprintf(text, sizeof(text), "%s%s",
+        bool drains = counter_read(&admin->options.state->draining) != 0;
+        (void)snprintf(text, sizeof(text), "%s%s%s",
                        accepts ? ""
                                : "not ready: starting or stopping, connections are not accepted\n",
+                       drains ? "not ready: draining (limpet drain --undo takes it back)\n" : "",
                        health->not_ready);
     } else {
         (void)snprintf(text, sizeof(text), "%s", health->not_live);

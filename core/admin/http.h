@@ -25,7 +25,8 @@ struct admin;
 
 /* Set by the server, read by the admin thread. */
 struct admin_state {
-    struct counter ready; /* 1: accepting */
+    struct counter ready;    /* 1: accepting, unless it drains */
+    struct counter draining; /* 1: on its owner's order */
 };
 
 /* What is wrong, as lines of text, each with its end; "": nothing is. */

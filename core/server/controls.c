@@ -1,5 +1,6 @@
 #include "server/controls.h"
 
+#include "server/drain_control.h"
 #include "server/reload.h"
 #include "server/run.h"
 
@@ -17,6 +18,9 @@ static const struct control_path {
                    struct control_answer *answer);
 } paths[] = {
     {"/reload", CONTROL_POST, reload_control},
+    {"/drain", CONTROL_GET, drain_control_status},
+    {"/drain", CONTROL_POST, drain_control_begin},
+    {"/drain", CONTROL_DELETE, drain_control_undo},
 };
 
 #define PATHS (sizeof(paths) / sizeof(paths[0]))

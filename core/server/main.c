@@ -1,6 +1,7 @@
 /*
  * main.c - the program `limpet`: its subcommands.
  */
+#include "server/drain_command.h"
 #include "server/init_command.h"
 #include "server/reload_command.h"
 #include "server/serve.h"
@@ -66,6 +67,7 @@ static const struct command {
     {"serve", command_serve, "hold connections; without --options: dev mode"},
     {"check", command_check, "check an options file, print the memory budget"},
     {"reload", reload_command, "a running server reads its options, certificates and keys anew"},
+    {"drain", drain_command, "a running server lets its connections go, at a pace"},
     {"token", token_command, "make tokens with the options' or dev mode's HMAC key"},
     {"init", init_command, "make a certificate, a secret and an API key for a first start"},
     {"options", command_options, "list every option with its default"},

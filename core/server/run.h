@@ -7,6 +7,7 @@
 #include "admin/control.h"
 #include "server/api.h"
 #include "server/arguments.h"
+#include "server/drain_control.h"
 #include "server/relay_thread.h"
 #include "server/runners.h"
 #include "server/service.h"
@@ -24,6 +25,7 @@ struct run {
     const void *relay_block;
     struct relay_thread *relay;
     uint64_t stop_by_ms;
+    struct drain_record drain;
     struct ring *ring; /* the main thread's, to wake shards with */
     int signal_fd;     /* SIGTERM, SIGINT, SIGHUP */
 };

@@ -160,6 +160,7 @@ static void look_after(struct run *run, uint64_t *answered_before)
     if (run->service.server.tickets) {
         ticket_keys_rotate(run->service.server.tickets, monotonic_ms());
     }
+    drain_control_look(run);
     trim_heap(run, answered_before);
 }
 

@@ -20,6 +20,11 @@ void supervisor_reloading(void)
                          (unsigned long long)now.tv_nsec / 1000);
 }
 
+void supervisor_status(const char *status)
+{
+    (void)sd_notifyf(0, "STATUS=%s", status);
+}
+
 void supervisor_stopping(void)
 {
     (void)sd_notify(0, "STOPPING=1");

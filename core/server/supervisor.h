@@ -16,6 +16,9 @@ void supervisor_ready(const char *status);
 /* A reload begins (Type=notify-reload waits for supervisor_ready). */
 void supervisor_reloading(void);
 
+/* One line for `systemctl status`. */
+void supervisor_status(const char *status);
+
 void supervisor_stopping(void);
 
 /* True when the unit has a watchdog, which wants supervisor_alive within its time. */
