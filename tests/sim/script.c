@@ -420,7 +420,7 @@ static bool code_fits(const struct client *client)
         return world->stopping ||
                (client->close_sent && client->close_sent_code == WS_CLOSE_GOING_AWAY);
     case WS_CLOSE_SERVICE_RESTART:
-        return age_fits(client);
+        return world->stopping || age_fits(client); /* a drain, or its age */
     case WS_CLOSE_UNAUTHORIZED:
         return expiry_fits(client);
     case WS_CLOSE_TIMEOUT:

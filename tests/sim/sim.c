@@ -90,6 +90,24 @@ static void everyone_leaves(struct world *world)
     world_check_empty(world);
 }
 
+/* The shards let their connections go, some of them or all, at one pace or two; perhaps they are
+ * told to take that back. */
+static void drain(struct world *world)
+{
+    for (uint32_t times = weather_between(1, 3); times > 0; times--) {
+        world_drain(world, weather_between(0, 5000));
+        for (uint32_t rounds = weather_between(0, 500); rounds > 0; rounds--) {
+            round_of(world);
+        }
+        if (weather_chance(50)) {
+            world_undo_drain(world);
+        }
+        for (uint32_t rounds = weather_between(0, 50); rounds > 0; rounds--) {
+            round_of(world);
+        }
+    }
+}
+
 static void stop(struct world *world)
 {
     world_stop(world);
@@ -125,6 +143,9 @@ static uint64_t run(const struct keyring *keyring, uint64_t seed, FILE *log)
             round_of(world);
         }
         ledger_settle(world);
+    }
+    if (weather_chance(30)) {
+        drain(world);
     }
     if (weather_chance(50)) {
         everyone_leaves(world);

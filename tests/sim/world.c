@@ -429,6 +429,20 @@ static void give_order(struct world *world, enum drain_order order, uint32_t wit
     ASSERT(events == 0);
 }
 
+void world_drain(struct world *world, uint32_t over_ms)
+{
+    world_say(world, NULL, "drain over %u ms", over_ms);
+    give_order(world, ORDER_DRAIN, over_ms);
+    world->stopping = true;
+    world->quiet = 0;
+}
+
+void world_undo_drain(struct world *world)
+{
+    world_say(world, NULL, "drain undone");
+    give_order(world, ORDER_UNDO, 0);
+}
+
 void world_stop(struct world *world)
 {
     world_say(world, NULL, "stop");

@@ -86,6 +86,11 @@ void world_close(struct world *world);
  */
 void world_turn(struct world *world);
 
+/* Tells every shard to let its connections go within over_ms, and to take that back, as the main
+ * thread does on request. From here on nobody is owed anything. */
+void world_drain(struct world *world, uint32_t over_ms);
+void world_undo_drain(struct world *world);
+
 /* Tells every shard to stop, as the main thread does on a signal. */
 void world_stop(struct world *world);
 
