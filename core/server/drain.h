@@ -20,7 +20,7 @@ struct shard;
 struct server;
 struct ring;
 
-#define DRAIN_OVER_MS_MAX (24u * 3600 * 1000)
+#define DRAIN_OVER_MS_MAX 86400000u
 
 enum drain_order {
     ORDER_NONE,
