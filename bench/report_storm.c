@@ -105,6 +105,7 @@ static json_t *storm_of(const struct storm *storm)
     for (uint32_t i = 0; i < SHARES; i++) {
         set_number(object, shares[i].name, seconds_to(storm, shares[i].percent));
     }
+    set_number(object, "seconds_to_first_tries", storm->tried_s);
     set_count(object, "tries", storm->tries);
     set_count(object, "timed_out", timed_out(storm));
     set_count(object, "refused", refused(storm));
@@ -171,6 +172,8 @@ static uint32_t fill_rows(const struct storm *storm, uint32_t column, struct row
         rows[count].label = counts[i].label;
         (void)text_count(counts[i].value, rows[count++].cells[column]);
     }
+    rows[count].label = "all have tried after";
+    seconds_text(storm->tried_s, rows[count++].cells[column]);
     for (uint32_t i = 0; i < SHARES; i++) {
         rows[count].label = shares[i].text;
         seconds_text(seconds_to(storm, shares[i].percent), rows[count++].cells[column]);

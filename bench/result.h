@@ -77,6 +77,7 @@ struct storm {
     uint64_t tries;
     uint64_t ended[OUTCOMES]; /* of tries that failed, and of those lost again */
     double seconds;           /* from the cut to the end of the storm */
+    double tried_s;           /* to the last one's first try: what this program could do at once */
     double cpu_us;            /* server CPU for one that is back; NAN: not measured */
     struct histogram back;    /* as in struct return_counts */
     struct histogram tls;

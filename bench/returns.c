@@ -91,6 +91,13 @@ void returns_later(struct returns *returns, uint32_t number, uint64_t now_ns)
     wheel_set(&returns->wheel, number, now_ns / NS_PER_MS + LATER_MS);
 }
 
+void returns_tried(struct returns *returns, uint32_t number, uint64_t since_cut_ns)
+{
+    if (returns->tries[number] == 1) {
+        counter_set(&counts_of(returns)->tried_ns, since_cut_ns);
+    }
+}
+
 const struct client_ticket *returns_ticket(const struct returns *returns, uint32_t number)
 {
     return returns->with_tickets ? returns->tickets[number] : NULL;

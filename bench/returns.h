@@ -22,6 +22,7 @@
 struct return_counts {
     struct counter begun;    /* 1: it is known who is wanted */
     struct counter wanted;   /* clients that were cut off */
+    struct counter tried_ns; /* from the cut to the last one's first try */
     struct counter returned; /* each once */
     struct counter resumed;  /* of them, by ticket */
     struct histogram back;   /* ns from the cut to being open */
@@ -57,6 +58,9 @@ void returns_gone(struct returns *returns, uint32_t number, uint64_t now_ns);
 /* Who tries again now, or NONE. When it finds no place, returns_later. */
 MUST_CHECK uint32_t returns_next(struct returns *returns, uint64_t now_ns);
 void returns_later(struct returns *returns, uint32_t number, uint64_t now_ns);
+
+/* It tries now, so long after the cut. */
+void returns_tried(struct returns *returns, uint32_t number, uint64_t since_cut_ns);
 
 /* The ticket to come with; NULL: none. */
 MUST_CHECK const struct client_ticket *returns_ticket(const struct returns *returns,

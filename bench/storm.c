@@ -32,6 +32,17 @@ static void add_ended(const struct run *run, uint64_t ended[OUTCOMES])
     }
 }
 
+static double last_try_s(const struct run *run, uint32_t number)
+{
+    uint64_t latest_ns = 0;
+
+    for (uint32_t i = 0; i < run->worker_count; i++) {
+        const uint64_t tried_ns = counter_read(&worker_returns(run->workers[i], number)->tried_ns);
+        latest_ns = tried_ns > latest_ns ? tried_ns : latest_ns;
+    }
+    return (double)latest_ns / 1e9;
+}
+
 /* Begins it; all workers know who is to come back. 0, or -1 with a message. */
 static int cut(struct run *run, uint32_t number, struct run_totals *totals)
 {
@@ -94,6 +105,7 @@ static int storm_once(struct run *run, uint32_t number, struct storm *storm)
     run_watch(run, "storm", 0, &totals);
     measure_mark(&run->measure, &after, totals.open, 0);
     storm->tries = totals.started - started;
+    storm->tried_s = last_try_s(run, number);
     storm->resumed = SUM(run, number, resumed);
     add_ended(run, storm->ended);
     for (enum outcome outcome = 0; outcome < OUTCOMES; outcome++) {

@@ -27,6 +27,7 @@ struct worker {
     uint32_t leave_group;
     uint32_t leave_number;
     uint32_t send_next; /* client whose turn it is */
+    bool is_behind;     /* more has happened than the last turn could answer */
     char *message;      /* the starter's, until ready is posted */
     size_t message_size;
     bool failed;
