@@ -21,6 +21,8 @@
 #define READY_TURNS     600 /* of TURN_NS: 60 s, a million connections' tables take a while */
 #define STOP_TURNS      200
 #define TURN_NS         100000000L
+#define PORT_TURNS      3000 /* of PORT_TURN_NS: 30 s */
+#define PORT_TURN_NS    10000000L
 #define LOG_TAIL_SIZE   1200
 #define TOKENS_SIZE_MAX (64u << 20)
 
@@ -300,12 +302,37 @@ int spawn_start(struct spawn *spawn, const struct bench_options *options, uint32
     return launch(spawn, options, message, message_size);
 }
 
+/* The kernel closes a ring's sockets some time after the process has gone: until then the address
+ * is taken, and a server that starts there fails. */
+static void wait_for_port(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct timespec pause = {.tv_nsec = PORT_TURN_NS};
+    const int yes = 1;
+    bool is_free = false;
+
+    for (uint32_t i = 0; i < PORT_TURNS && !is_free; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        is_free = fd < 0 || (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
+                             bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        if (!is_free) {
+            (void)nanosleep(&pause, NULL);
+        }
+    }
+}
+
 int spawn_restart(struct spawn *spawn, const struct bench_options *options, char *message,
                   size_t message_size)
 {
     (void)kill(spawn->pid, SIGKILL);
     (void)waitpid(spawn->pid, NULL, 0);
     spawn->pid = 0;
+    wait_for_port(spawn->port);
+    wait_for_port(ntohs(spawn->admin.sin6_port));
     return launch(spawn, options, message, message_size);
 }
 
