@@ -55,8 +55,8 @@ class RedisError(Exception):
 class Client:
     """As much of a client as tests need: a command, its answer."""
 
-    def __init__(self, port):
-        self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, port, host="127.0.0.1"):
+        self.sock = socket.create_connection((host, port), PATIENCE)
         self.file = self.sock.makefile("rb")
 
     def __call__(self, *arguments):
@@ -86,18 +86,18 @@ class Client:
 class Redis:
     """redis-server with these lines of configuration; commands by calling it."""
 
-    def __init__(self, *lines, port=None, command=(TOOL,), sentinel=False):
+    def __init__(self, *lines, port=None, host="127.0.0.1", command=(TOOL,), sentinel=False):
         self.folder = tempfile.mkdtemp(prefix="limpet-redis-")
-        self.port = port or free_port()
+        self.host, self.port = host, port or free_port()
         self.lines, self.command, self.sentinel = lines, command, sentinel
         self.process = None
         self.client = None
         self.start()
 
-    def start(self):
+    def start(self, must_answer=True):
         path = os.path.join(self.folder, "redis.conf")
         if not os.path.exists(path):
-            standard = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}", "daemonize no"]
+            standard = [f"port {self.port}", f"bind {self.host}", f"dir {self.folder}", "daemonize no"]
             if not self.sentinel:
                 standard += ["save \"\"", "appendonly no"]
             with open(path, "w", encoding="utf-8") as file:
@@ -106,7 +106,7 @@ class Redis:
             # pylint: disable-next=consider-using-with
             self.process = subprocess.Popen([*WITH_US, *self.command, path, *(["--sentinel"] if self.sentinel else [])], stdout=log,
                                             stderr=subprocess.STDOUT)
-        if not any(line.startswith("port 0") for line in self.lines):
+        if must_answer and not any(line.startswith("port 0") for line in self.lines):
             try:
                 wait_until(self.answers, lambda: f"Redis answers on {self.port}: {self.log_text()}")
             except AssertionError:
@@ -115,7 +115,7 @@ class Redis:
 
     def answers(self):
         try:
-            client = Client(self.port)
+            client = Client(self.port, self.host)
         except OSError:
             return False
         try:
@@ -135,14 +135,14 @@ class Redis:
 
     def __call__(self, *arguments):
         if not self.client:
-            self.client = Client(self.port)
+            self.client = Client(self.port, self.host)
         return self.client(*arguments)
 
     free_port = staticmethod(free_port)
 
     def subscriber(self, channel):
         """A client that has subscribed: read() gives its messages."""
-        client = Client(self.port)
+        client = Client(self.port, self.host)
         client("SUBSCRIBE", channel)
         return client
 
