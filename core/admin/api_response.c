@@ -165,8 +165,6 @@ static void put_channels(struct json_out *out, const struct api_part *part)
     json_out_text(out, "}}");
 }
 
-/* num_users: users are counted for their limit alone, when there is one; 0 says that they are not.
- */
 static void put_node(struct json_out *out, const struct api_part *part)
 {
     const struct api_node *node = part->node;
@@ -175,7 +173,7 @@ static void put_node(struct json_out *out, const struct api_part *part)
     put_member(out, ",\"name\":", slice_text(node->name));
     put_member(out, ",\"version\":", slice_text(LIMPET_VERSION));
     put_count(out, ",\"num_clients\":", node->clients);
-    put_count(out, ",\"num_users\":", 0);
+    put_count(out, ",\"num_users\":", node->users);
     put_count(out, ",\"num_channels\":", node->channels);
     put_count(out, ",\"num_subs\":", node->subscriptions);
     put_count(out, ",\"uptime\":", node->uptime_s);

@@ -36,6 +36,7 @@ struct api_node {
     char id[33];
     char name[API_NAME_SIZE_MAX + 1];
     uint64_t clients;
+    uint64_t users; /* 0 also where they are not counted */
     uint64_t channels;
     uint64_t subscriptions;
     uint64_t uptime_s;

@@ -29,5 +29,5 @@ MUST_CHECK enum tally_outcome tally_enter(struct tally *tally, struct slice key,
                                           uint32_t *entry);
 void tally_leave(struct tally *tally, uint32_t entry);
 
-/* Keys counted now: for tests and the simulator, where all must have left at the end. */
+/* Keys counted now; any thread. In tests and in the simulator all must have left at the end. */
 MUST_CHECK uint32_t tally_count(const struct tally *tally);

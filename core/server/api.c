@@ -1,6 +1,7 @@
 #include "server/api.h"
 
 #include "base/random.h"
+#include "base/tally.h"
 #include "io/address.h"
 #include "server/alive.h"
 #include "server/api_call.h"
@@ -65,6 +66,7 @@ static void fill_node(const struct api *api, struct api_part *part, struct api_n
 
     *node = (struct api_node){
         .clients = sum_of(shards, offsetof(struct counts, connections_open)),
+        .users = api->sources.users ? tally_count(api->sources.users) : 0,
         .channels = part->count,
         .subscriptions = sum_of(shards, offsetof(struct counts, subscriptions)),
         .uptime_s = (clock_ns() - api->start_ns) / 1000000000,

@@ -21,6 +21,7 @@ struct api_sources {
     const struct namespaces *namespaces;
     struct settings_desk *desk; /* newer ones of both; NULL: there will be none */
     struct relay *relay;
+    const struct tally *users;     /* NULL: they are not counted, for they have no limit */
     struct api_keys *keys;         /* NULL: metrics and health alone */
     const struct metrics *metrics; /* of the shards, and whatever hangs on them */
     const struct admin_state *state;

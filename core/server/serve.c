@@ -118,6 +118,7 @@ static int open_admin(struct run *run, const struct options *options)
         .namespaces = &options->namespaces,
         .desk = run->service.server.desk,
         .relay = run->service.server.relay,
+        .users = run->service.server.users,
         .keys = run->service.api_keys,
         .metrics = &run->metrics,
         .state = &run->admin_state,

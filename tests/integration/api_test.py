@@ -209,6 +209,23 @@ class Publishing(ApiCase):
         self.assertTrue(nodes[0]["version"])
         self.assertEqual(len(clients), 5)
 
+    def test_users_are_counted_where_they_have_a_limit(self):
+        server = self.server("--limits.connections-per-user-max", 5, shards=2)
+        api = self.api(server)
+        clients = [server.websocket(token=server.token(sub=sub)) for sub in ("ann", "ann", "bob", "ann", "cid")]
+
+        def counts():
+            node = api.result("info")["nodes"][0]
+            return node["num_clients"], node["num_users"]
+
+        wait_until(lambda: counts() == (5, 3), counts)
+        clients[0].close()
+        clients[2].close()
+        wait_until(lambda: counts() == (3, 2), counts)
+        for client in clients:
+            client.close()
+        wait_until(lambda: counts() == (0, 0), counts)
+
     def test_batch(self):
         server = self.server()
         api, client = self.api(server), self.subscriber(server, "news")

@@ -97,8 +97,13 @@ static void test_channels_and_info(void **state)
         {.name = {(const uint8_t *)"a", 1}, .subscribers = 2},
         {.name = {(const uint8_t *)"b\\", 2}, .subscribers = 0},
     };
-    const struct api_node node = {
-        .id = "ab", .name = "host", .clients = 1, .channels = 2, .subscriptions = 3, .uptime_s = 4};
+    const struct api_node node = {.id = "ab",
+                                  .name = "host",
+                                  .clients = 7,
+                                  .users = 1,
+                                  .channels = 2,
+                                  .subscriptions = 3,
+                                  .uptime_s = 4};
     const struct api_part none = {0};
     const struct api_part some = {.channels = channels, .count = 2};
     const struct api_part info = {.node = &node};
@@ -111,7 +116,7 @@ static void test_channels_and_info(void **state)
     assert_one(
         API_INFO, &info,
         "{\"result\":{\"nodes\":[{\"uid\":\"ab\",\"name\":\"host\",\"version\":\"" LIMPET_VERSION
-        "\",\"num_clients\":1,\"num_users\":0,\"num_channels\":2,\"num_subs\":3,"
+        "\",\"num_clients\":7,\"num_users\":1,\"num_channels\":2,\"num_subs\":3,"
         "\"uptime\":4}]}}");
 }
 
