@@ -14,7 +14,6 @@
 
 #define NAME_SIZE 16
 
-static struct handmade handmade;
 static struct shard *shard;
 
 static void choose(struct options *options)
@@ -27,32 +26,11 @@ static void choose(struct options *options)
     assert_int_equal(error, 0);
 }
 
-static int prepare(void **state)
-{
-    (void)state;
-    handmade_prepare();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    handmade_end();
-    return 0;
-}
-
 static int setup(void **state)
 {
     (void)state;
-    handmade_open(&handmade, choose);
+    handmade_open(choose);
     shard = handmade.shard;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    handmade_close(&handmade);
     return 0;
 }
 
@@ -93,13 +71,6 @@ static void answered(void *context, const struct relay_answer *answer)
     }
 }
 
-static void turn_relay(void)
-{
-    const bool goes_on = relay_turn(handmade.server.relay, 0);
-
-    assert_true(goes_on);
-}
-
 static bool step(void)
 {
     return errands_step(shard);
@@ -121,7 +92,7 @@ static struct result ask(struct relay_request request)
     assert_int_equal(relay_ask(handmade.server.relay, &request, answered, &result), BROKER_DONE);
     for (uint32_t turns = 0; !result.is_answered; turns++) {
         assert_true(turns < 1000);
-        turn_relay();
+        handmade_turn_relay();
         turn_shard();
     }
     return result;
@@ -142,8 +113,8 @@ static struct result channels_like(const char *glob)
 
 static void open_conn(uint32_t number, const char *channel, const char *user)
 {
-    handmade_conn(&handmade, number);
-    handmade_subscribe(&handmade, number, channel);
+    handmade_conn(number);
+    handmade_subscribe(number, channel);
     assert_true(identities_keep(&shard->identities, number, slice_text(user)));
     errands_opened(shard, number);
 }
@@ -184,7 +155,7 @@ static void test_long_name_of_a_user(void **state)
 
     (void)state;
     memset(user, 'u', sizeof(user) - 1);
-    handmade_conn(&handmade, 0);
+    handmade_conn(0);
     const size_t before = shard->arena.used;
     assert_true(identities_keep(&shard->identities, 0, slice_text(user)));
     assert_true(slice_equal(identities_user(&shard->identities, 0), slice_text(user)));
@@ -192,21 +163,21 @@ static void test_long_name_of_a_user(void **state)
     identities_end(&shard->identities, 0);
     assert_int_equal(shard->arena.used, before);
     assert_int_equal(identities_user(&shard->identities, 0).size, 0);
-    handmade_fill_arena(&handmade, 64);
+    handmade_fill_arena(64);
     assert_false(identities_keep(&shard->identities, 0, slice_text(user)));
-    handmade_empty_arena(&handmade);
+    handmade_empty_arena();
 }
 
 static void test_joins_wait_for_room(void **state)
 {
     (void)state;
     open_conn(0, "p:a", "ann");
-    handmade_subscribe(&handmade, 0, "p:b");
+    handmade_subscribe(0, "p:b");
     fill_mailbox();
     assert_false(step());
     assert_true(shard->errands.is_stuck);
     assert_int_equal(queue_count(&shard->errands.joining), 1);
-    turn_relay();
+    handmade_turn_relay();
     assert_false(step());
     assert_false(shard->errands.is_stuck);
     assert_int_equal(presence_of("p:a").count, 1);
@@ -221,14 +192,14 @@ static void test_no_leave_overtakes_its_join(void **state)
     fill_mailbox();
     step();
     assert_false(leave(0));
-    turn_relay(); /* now there is room: a leave would be posted */
+    handmade_turn_relay(); /* now there is room: a leave would be posted */
     assert_false(leave(0));
     step();
     fill_mailbox();
     assert_false(leave(0));
     assert_true(shard->errands.is_stuck);
     assert_non_null(identities_find(&shard->identities, 0));
-    turn_relay();
+    handmade_turn_relay();
     assert_true(leave(0));
     assert_null(identities_find(&shard->identities, 0));
     assert_int_equal(presence_of("p:a").count, 0);
@@ -243,11 +214,11 @@ static void test_many_channels_of_one(void **state)
     open_conn(0, "p:0", "ann");
     for (uint32_t i = 1; i < 500; i++) {
         (void)snprintf(name, sizeof(name), "p:%u", i);
-        handmade_subscribe(&handmade, 0, name);
+        handmade_subscribe(0, name);
     }
     while (queue_count(&shard->errands.joining) > 0) {
         step();
-        turn_relay();
+        handmade_turn_relay();
     }
     for (uint32_t i = 0; i < 500; i++) {
         (void)snprintf(name, sizeof(name), "p:%u", i);
@@ -256,7 +227,7 @@ static void test_many_channels_of_one(void **state)
     uint32_t rounds = 0;
     while (!leave(0)) {
         step();
-        turn_relay();
+        handmade_turn_relay();
         rounds++;
     }
     assert_true(rounds > 1);
@@ -270,9 +241,8 @@ static void test_leaves_of_a_tick_are_bounded(void **state)
 {
     uint32_t left = 0;
 
-    (void)state;
-    handmade_close(&handmade);
-    handmade_open(&handmade, NULL);
+    (void)handmade_close(state);
+    handmade_open(NULL);
     shard = handmade.shard;
     step();
     shard->errands.leaves_left = 1;
@@ -315,10 +285,10 @@ static void test_many_channels(void **state)
     char name[NAME_SIZE];
 
     (void)state;
-    handmade_conn(&handmade, 0);
+    handmade_conn(0);
     for (uint32_t i = 0; i < 1000; i++) {
         (void)snprintf(name, sizeof(name), "channel-%u", i);
-        handmade_subscribe(&handmade, 0, name);
+        handmade_subscribe(0, name);
     }
     const struct result result = channels_like("channel-*");
     assert_int_equal(result.count, 1000);
@@ -339,7 +309,7 @@ static void test_questions_wait_for_each_other(void **state)
                          BROKER_DONE);
     }
     for (uint32_t i = 0; i < 500; i++) {
-        turn_relay();
+        handmade_turn_relay();
         turn_shard();
     }
     for (uint32_t i = 0; i < 20; i++) {
@@ -354,16 +324,16 @@ static void test_questions_wait_for_each_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_comes_and_goes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_long_name_of_a_user, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_joins_wait_for_room, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_no_leave_overtakes_its_join, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_many_channels_of_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_leaves_of_a_tick_are_bounded, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_channels, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_many_channels, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_questions_wait_for_each_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_comes_and_goes, setup, handmade_close),
+        cmocka_unit_test_setup_teardown(test_long_name_of_a_user, setup, handmade_close),
+        cmocka_unit_test_setup_teardown(test_joins_wait_for_room, setup, handmade_close),
+        cmocka_unit_test_setup_teardown(test_no_leave_overtakes_its_join, setup, handmade_close),
+        cmocka_unit_test_setup_teardown(test_many_channels_of_one, setup, handmade_close),
+        cmocka_unit_test_setup_teardown(test_leaves_of_a_tick_are_bounded, setup, handmade_close),
+        cmocka_unit_test_setup_teardown(test_channels, setup, handmade_close),
+        cmocka_unit_test_setup_teardown(test_many_channels, setup, handmade_close),
+        cmocka_unit_test_setup_teardown(test_questions_wait_for_each_other, setup, handmade_close),
     };
 
-    return cmocka_run_group_tests(tests, prepare, end);
+    return cmocka_run_group_tests(tests, handmade_prepare, handmade_end);
 }

@@ -16,54 +16,22 @@
 #define PER_TICK HANDMADE_PER_TICK
 #define LETTERS  "abcdefghijklmnopqrstuvwxyz"
 
-static struct handmade handmade;
 static struct shard *shard;
-
-static int prepare(void **state)
-{
-    (void)state;
-    handmade_prepare();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    handmade_end();
-    return 0;
-}
 
 static int setup(void **state)
 {
     (void)state;
-    handmade_open(&handmade, NULL);
+    handmade_open(NULL);
     shard = handmade.shard;
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    handmade_close(&handmade);
-    return 0;
-}
-
-static void subscribe(uint32_t number, const char *channel)
-{
-    handmade_subscribe(&handmade, number, channel);
 }
 
 static void open_subscribed(uint32_t first, uint32_t count, const char *channel)
 {
     for (uint32_t i = first; i < first + count; i++) {
-        handmade_conn(&handmade, i);
-        subscribe(i, channel);
+        handmade_conn(i);
+        handmade_subscribe(i, channel);
     }
-}
-
-static uint32_t drain(void)
-{
-    return handmade_drain(&handmade);
 }
 
 static void publish_sized(const char *channel, char letter, size_t size)
@@ -93,7 +61,7 @@ static uint32_t run(void)
 {
     for (uint32_t ticks = 1;; ticks++) {
         bool more = step();
-        assert_true(drain() <= PER_TICK);
+        assert_true(handmade_drain() <= PER_TICK);
         if (!more) {
             return ticks;
         }
@@ -122,7 +90,7 @@ static void test_nobody(void **state)
     assert_false(step());
     open_subscribed(0, 1, "a");
     publish("a", 'a');
-    handmade_conn_ends(&handmade, 0);
+    handmade_conn_ends(0);
     assert_false(step()); /* they have all left */
     assert_lost(0);
 }
@@ -131,7 +99,7 @@ static void test_everybody_once(void **state)
 {
     (void)state;
     open_subscribed(0, 100, "a");
-    subscribe(7, "a*");
+    handmade_subscribe(7, "a*");
     open_subscribed(100, 3, "a*");
     open_subscribed(103, 5, "b");
     publish("a", 'x');
@@ -162,7 +130,7 @@ static void test_nobody_for_a_while(void **state)
     (void)state;
     open_subscribed(0, 1, "a");
     publish("a", 'x');
-    handmade_conn_ends(&handmade, 0);
+    handmade_conn_ends(0);
     publish("a", 'y');
     open_subscribed(1, 1, "a");
     publish("a", 'z');
@@ -177,9 +145,9 @@ static void test_new_owner_of_a_number(void **state)
     open_subscribed(0, 100, "a");
     publish("a", 'x');
     assert_true(step());
-    handmade_conn_ends(&handmade, 99);
+    handmade_conn_ends(99);
     open_subscribed(99, 1, "a");
-    handmade_conn_ends(&handmade, 98);
+    handmade_conn_ends(98);
     (void)run();
     assert_heard(0, 98, "x");
     assert_heard(98, 2, "");
@@ -189,7 +157,7 @@ static void test_unsubscribed_meanwhile(void **state)
 {
     (void)state;
     open_subscribed(0, 100, "a");
-    subscribe(97, "*");
+    handmade_subscribe(97, "*");
     publish("a", 'x');
     assert_true(step());
     assert_true(channel_unsubscribe(shard->channels, slice_text("a"), 0)); /* has got it already */
@@ -228,7 +196,7 @@ static void test_order(void **state)
         publish("a", letters[sent++]);
         if (sent % 5 == 0) {
             (void)step();
-            (void)drain();
+            (void)handmade_drain();
         }
     }
     (void)run();
@@ -247,7 +215,7 @@ static void test_together(void **state)
     assert_int_equal(shard->fanout.waiting, 26);
     assert_false(step());
     assert_int_equal(conn_at(shard, 0)->queue_bytes, 26 * 3 + 48);
-    assert_int_equal(drain(), PER_TICK);
+    assert_int_equal(handmade_drain(), PER_TICK);
     assert_heard(0, PER_TICK, LETTERS);
     assert_int_equal(counter_read(&shard->counts.messages_sent), 26 * PER_TICK);
 }
@@ -263,7 +231,7 @@ static void test_together_up_to_a_record(void **state)
     publish_sized("a", 'c', 1);
     assert_true(step());
     assert_int_equal(conn_at(shard, 0)->queue_bytes, OUTBOUND_DATA_MAX + 48);
-    (void)drain();
+    (void)handmade_drain();
     assert_int_equal(run(), 1);
     assert_heard(0, 10, "abc");
     publish_sized("a", 'd', 8000);
@@ -303,11 +271,11 @@ static void test_together_without_memory(void **state)
     open_subscribed(0, 2, "a");
     publish_sized("a", 'a', 3000);
     publish_sized("a", 'b', 3000);
-    handmade_fill_arena(&handmade, 4096);
+    handmade_fill_arena(4096);
     assert_int_equal(run(), 1);
     assert_heard(0, 2, "ab");
     assert_int_equal(shard->fanout.waiting, 0);
-    handmade_empty_arena(&handmade);
+    handmade_empty_arena();
 }
 
 /* A run for which there is no memory waits, and says so; nothing is lost. */
@@ -316,11 +284,11 @@ static void test_run_without_memory(void **state)
     (void)state;
     open_subscribed(0, PER_TICK, "a");
     publish("a", 'x');
-    handmade_fill_arena(&handmade, 64);
+    handmade_fill_arena(64);
     assert_false(step());
     assert_true(shard->starved);
     assert_int_equal(shard->fanout.waiting, 1);
-    handmade_empty_arena(&handmade);
+    handmade_empty_arena();
     assert_int_equal(run(), 1);
     assert_heard(0, PER_TICK, "x");
     assert_lost(0);
@@ -334,12 +302,12 @@ static void test_turns(void **state)
     open_subscribed(500, 2, "pair");
     publish("crowd", 'x');
     assert_true(step());
-    (void)drain();
+    (void)handmade_drain();
     for (uint32_t i = 0; i < 5; i++) {
         publish("crowd", 'y');
         publish("pair", LETTERS[i]);
         assert_true(step());
-        (void)drain();
+        (void)handmade_drain();
         assert_int_equal(strlen(handmade_heard(500)), i + 1);
     }
     assert_string_equal(handmade_heard(499), "");
@@ -360,7 +328,7 @@ static void test_crowds_share(void **state)
     publish("one", 'x');
     publish("two", 'y');
     assert_true(step());
-    assert_int_equal(drain(), PER_TICK);
+    assert_int_equal(handmade_drain(), PER_TICK);
     for (uint32_t i = 0; i < 200; i++) {
         first += (uint32_t)strlen(handmade_heard(i));
         second += (uint32_t)strlen(handmade_heard(200 + i));
@@ -391,11 +359,11 @@ static void test_held_back(void **state)
         uint32_t held_ms = hold_ms < 320 ? hold_ms : 320;
         assert_false(step());
         assert_true(shard->fanout.is_holding);
-        (void)drain();
+        (void)handmade_drain();
         assert_string_equal(handmade_heard(10), "x"); /* others go on */
         shard->now_ms += held_ms - 1;
         assert_false(step());
-        assert_int_equal(drain(), 0);
+        assert_int_equal(handmade_drain(), 0);
         shard->now_ms += 1;
         publish_sized("a", 'd', OUTBOUND_DATA_MAX - 4);
     }
@@ -404,7 +372,7 @@ static void test_held_back(void **state)
     }
     assert_false(step()); /* the crowd has caught up: what waits goes at once */
     assert_false(shard->fanout.is_holding);
-    (void)drain();
+    (void)handmade_drain();
     assert_heard(0, 10, "abcdddddddd");
 }
 
@@ -417,18 +385,18 @@ static void test_held_back_by_a_full_shard(void **state)
     publish("a", 'a');
     assert_false(step());
     assert_false(shard->fanout.is_holding);
-    (void)drain();
+    (void)handmade_drain();
     handmade.budget.queue_bytes_max--;
     publish_sized("a", 'b', 1);
     publish_sized("a", 'c', OUTBOUND_DATA_MAX - 4);
     assert_false(step());
     assert_true(shard->fanout.is_holding);
-    (void)drain();
+    (void)handmade_drain();
     handmade.budget.queue_bytes_max = 1 << 30;
     shard->now_ms += 10;
     assert_false(step());
     assert_false(shard->fanout.is_holding);
-    (void)drain();
+    (void)handmade_drain();
     assert_heard(0, 10, "abc");
 }
 
@@ -443,7 +411,7 @@ static void test_flush_first(void **state)
     }
     publish("a", 'x');
     assert_true(step());
-    assert_int_equal(drain(), PER_TICK);
+    assert_int_equal(handmade_drain(), PER_TICK);
     assert_heard(0, 2 * PER_TICK, "");
     assert_int_equal(run(), 2);
     assert_heard(0, 2 * PER_TICK, "x");
@@ -507,15 +475,15 @@ static void test_no_memory_to_encode(void **state)
     (void)state;
     open_subscribed(0, 1, "a");
     publish_sized("a", 'x', 100);
-    handmade_fill_arena(&handmade, 128);
+    handmade_fill_arena(128);
     publish_sized("a", 'y', 100);
     assert_lost(1);
-    handmade_empty_arena(&handmade);
+    handmade_empty_arena();
     (void)run();
     assert_heard(0, 1, "x");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, handmade_close)
 
 int main(void)
 {
@@ -543,5 +511,5 @@ int main(void)
         TEST(test_room_for_bytes),
         TEST(test_no_memory_to_encode),
     };
-    return cmocka_run_group_tests(tests, prepare, end);
+    return cmocka_run_group_tests(tests, handmade_prepare, handmade_end);
 }

@@ -14,7 +14,6 @@
 #define HANDMADE_ARENA_SIZE   (1U << 20)
 #define HANDMADE_QUEUE_BYTES  (64U * 1024)
 
-/* One at a time. */
 struct handmade {
     struct options options; /* may be changed meanwhile */
     struct budget budget;
@@ -23,27 +22,33 @@ struct handmade {
     size_t arena_at_start;
 };
 
-/* Before the first, and after the last: what all need. */
-void handmade_prepare(void);
-void handmade_end(void);
+/* There is one at a time. */
+extern struct handmade handmade;
+
+/* Before the first test of a program, and after its last: what all need. As cmocka wants them. */
+int handmade_prepare(void **state);
+int handmade_end(void **state);
 
 /* choose: sets options of its own; NULL: none. */
-void handmade_open(struct handmade *handmade, void (*choose)(struct options *options));
+void handmade_open(void (*choose)(struct options *options));
 
-/* Ends all connections; asserts that nothing is left. */
-void handmade_close(struct handmade *handmade);
+/* After a test: ends all connections; asserts that nothing is left. */
+int handmade_close(void **state);
 
 /* An open connection of this number, and its end. */
-void handmade_conn(struct handmade *handmade, uint32_t number);
-void handmade_conn_ends(struct handmade *handmade, uint32_t number);
-void handmade_subscribe(struct handmade *handmade, uint32_t number, const char *channel);
+void handmade_conn(uint32_t number);
+void handmade_conn_ends(uint32_t number);
+void handmade_subscribe(uint32_t number, const char *channel);
 
 /* In place of the flush: empties the queues of those that are marked. Returns their number. */
-uint32_t handmade_drain(struct handmade *handmade);
+uint32_t handmade_drain(void);
+
+/* The relay's next turn, which is not its last. */
+void handmade_turn_relay(void);
 
 /* The first letter of each publication that a connection was given so far, in order. */
 MUST_CHECK const char *handmade_heard(uint32_t number);
 
 /* Fills the arena with blocks of at least size_min; gives them back. */
-void handmade_fill_arena(struct handmade *handmade, size_t size_min);
-void handmade_empty_arena(struct handmade *handmade);
+void handmade_fill_arena(size_t size_min);
+void handmade_empty_arena(void);

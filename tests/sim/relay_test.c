@@ -19,7 +19,6 @@
 
 #include <cmocka.h>
 
-static struct handmade handmade;
 static struct shard *shard;
 static struct relay *relay;
 
@@ -43,47 +42,24 @@ static void choose(struct options *options)
     options->limits.mailbox_size = 4096;
 }
 
-static int prepare(void **state)
-{
-    (void)state;
-    handmade_prepare();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    handmade_end();
-    return 0;
-}
-
 static int setup(void **state)
 {
     (void)state;
-    handmade_open(&handmade, choose);
+    handmade_open(choose);
     shard = handmade.shard;
     relay = handmade.server.relay;
     fake_broker_init(relay->broker);
     relay->broker = &fake.broker;
-    handmade_conn(&handmade, 0);
-    handmade_subscribe(&handmade, 0, "a");
+    handmade_conn(0);
+    handmade_subscribe(0, "a");
     return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     fake.outcome = BROKER_DONE;
     fake.is_silent = false;
-    handmade_close(&handmade);
-    return 0;
-}
-
-static void turn(void)
-{
-    const bool goes_on = relay_turn(relay, 0);
-
-    assert_true(goes_on);
+    return handmade_close(state);
 }
 
 static void turn_shard(void)
@@ -102,7 +78,7 @@ static bool say(const char *payload)
 static void follow(const char *name)
 {
     assert_true(relay_follow(shard, slice_text(name), name[strlen(name) - 1] == '*', true));
-    turn();
+    handmade_turn_relay();
     fake.log[0] = '\0';
 }
 
@@ -130,7 +106,7 @@ static uint8_t first_frame(uint32_t number)
 
 static void assert_closed_by(enum broker_outcome outcome)
 {
-    turn();
+    handmade_turn_relay();
     turn_shard();
     assert_int_equal(failed(outcome), 1);
     assert_int_equal(conn_at(shard, 0)->state, CONN_CLOSING);
@@ -161,18 +137,18 @@ static void test_refusal_of_one_that_has_gone(void **state)
     (void)state;
     fake.outcome = BROKER_REFUSED;
     assert_true(say("x"));
-    handmade_conn_ends(&handmade, 0);
-    handmade_conn(&handmade, 0);
-    turn();
+    handmade_conn_ends(0);
+    handmade_conn(0);
+    handmade_turn_relay();
     turn_shard();
     assert_int_equal(failed(BROKER_REFUSED), 1);
     assert_int_equal(conn_at(shard, 0)->state, CONN_OPEN);
-    handmade_conn_ends(&handmade, 0);
+    handmade_conn_ends(0);
     fake.outcome = BROKER_REFUSED;
-    handmade_conn(&handmade, 0);
+    handmade_conn(0);
     assert_true(say("y"));
-    handmade_conn_ends(&handmade, 0);
-    turn();
+    handmade_conn_ends(0);
+    handmade_turn_relay();
     turn_shard();
     assert_int_equal(failed(BROKER_REFUSED), 2); /* nobody has the number */
 }
@@ -187,7 +163,7 @@ static void test_relay_without_room(void **state)
     }
     assert_true(taken > 1000);
     assert_int_equal(counter_read(&shard->counts.mailbox_full), 1);
-    turn();
+    handmade_turn_relay();
     assert_true(say("x"));
 }
 
@@ -200,19 +176,19 @@ static void test_queued_while_away(void **state)
     fake.outcome = BROKER_AWAY;
     assert_true(say("one"));
     assert_true(say("two"));
-    turn();
+    handmade_turn_relay();
     assert_told("");
     assert_true(counter_read(&relay->counts.backlog_bytes) > 0);
     fake.outcome = BROKER_DONE;
     fake.away_left = 1;        /* it comes back in the middle of the turn */
     assert_true(say("three")); /* not before those that wait */
-    turn();
+    handmade_turn_relay();
     assert_told("");
-    turn();
+    handmade_turn_relay();
     assert_told("publish(one) publish(two) publish(three) ");
     assert_int_equal(counter_read(&relay->counts.backlog_bytes), 0);
     assert_int_equal(counter_read(&relay->counts.queued), 3);
-    turn();
+    handmade_turn_relay();
     assert_int_equal(counter_read(&relay->counts.settled[BROKER_DONE]), 3);
     assert_int_equal(conn_at(shard, 0)->state, CONN_OPEN);
 }
@@ -227,13 +203,13 @@ static void test_bound_of_the_queue(void **state)
                                IDENTITY_SIZE;
     fake.outcome = BROKER_AWAY;
     assert_true(say("one"));
-    turn();
+    handmade_turn_relay();
     turn_shard();
     assert_int_equal(conn_at(shard, 0)->state, CONN_OPEN);
     assert_true(say("two"));
     assert_closed_by(BROKER_AWAY);
     fake.outcome = BROKER_DONE;
-    turn();
+    handmade_turn_relay();
     assert_told("publish(one) ");
 }
 
@@ -243,13 +219,13 @@ static void test_full_while_catching_up(void **state)
     handmade.options.broker.when_away = WHEN_AWAY_QUEUE;
     fake.outcome = BROKER_AWAY;
     assert_true(say("one"));
-    turn();
+    handmade_turn_relay();
     fake.outcome = BROKER_FULL; /* it is back, and busy: later */
-    turn();
+    handmade_turn_relay();
     turn_shard();
     assert_int_equal(failed(BROKER_FULL), 0);
     fake.outcome = BROKER_DONE;
-    turn();
+    handmade_turn_relay();
     assert_told("publish(one) ");
 }
 
@@ -259,19 +235,19 @@ static void test_only_to_followers(void **state)
 {
     (void)state;
     fake_broker_publish("a", "x");
-    turn();
+    handmade_turn_relay();
     assert_null(mailbox_next(handmade.server.mailboxes[0]).data);
     follow("a");
     fake_broker_publish("a", "y");
     fake_broker_publish("b", "z");
-    turn();
+    handmade_turn_relay();
     turn_shard();
-    (void)handmade_drain(&handmade);
+    (void)handmade_drain();
     assert_string_equal(handmade_heard(0), "y");
     assert_true(relay_follow(shard, slice_text("a"), false, false));
-    turn();
+    handmade_turn_relay();
     fake_broker_publish("a", "x");
-    turn();
+    handmade_turn_relay();
     assert_null(mailbox_next(handmade.server.mailboxes[0]).data);
 }
 
@@ -283,7 +259,7 @@ static void test_broker_is_told_of_follows(void **state)
     assert_true(relay_follow(shard, slice_text("n.*"), true, true));
     assert_true(relay_follow(shard, slice_text("a"), false, false));
     assert_true(relay_follow(shard, slice_text("n.*"), true, false));
-    turn();
+    handmade_turn_relay();
     assert_told("follow(a) follow(h:a) follow-pattern(n.*) unfollow(a) unfollow-pattern(n.*) ");
 }
 
@@ -300,14 +276,14 @@ static void test_full_mailbox_of_a_shard(void **state)
         expected[i] = (char)('a' + i);
         fake_broker_publish("a", payloads[i]);
     }
-    turn();
+    handmade_turn_relay();
     const uint32_t taken = fake.first;
     assert_true(taken > 2);
     assert_true(taken < 10);
     assert_true(say("later"));
     const uint32_t turns = fake.turns;
-    turn();
-    turn();
+    handmade_turn_relay();
+    handmade_turn_relay();
     assert_int_equal(fake.first, taken);
     assert_int_equal(fake.turns, turns);
     assert_told("");
@@ -315,11 +291,11 @@ static void test_full_mailbox_of_a_shard(void **state)
     for (uint32_t i = 0; fake.first < fake.last; i++) {
         assert_true(i < 20);
         turn_shard();
-        turn();
+        handmade_turn_relay();
     }
-    turn();
+    handmade_turn_relay();
     turn_shard();
-    (void)handmade_drain(&handmade);
+    (void)handmade_drain();
     assert_string_equal(handmade_heard(0), expected);
     assert_told("publish(later) ");
 }
@@ -333,15 +309,15 @@ static void test_a_refusal_waits_for_room(void **state)
     follow("a");
     fake_broker_publish("a", payload);
     fake_broker_publish("a", payload);
-    turn(); /* the mailbox has room for two */
+    handmade_turn_relay(); /* the mailbox has room for two */
     fake.outcome = BROKER_REFUSED;
     for (uint32_t i = 0; i < 100; i++) {
         assert_true(say("x"));
     }
-    turn();
+    handmade_turn_relay();
     for (uint32_t i = 0; i < 100; i++) {
         turn_shard();
-        turn();
+        handmade_turn_relay();
     }
     turn_shard();
     assert_int_equal(failed(BROKER_REFUSED), 100);
@@ -357,10 +333,10 @@ static void test_an_ended_shard_is_not_waited_for(void **state)
     for (uint32_t i = 0; i < 10; i++) {
         fake_broker_publish("a", payload);
     }
-    turn();
+    handmade_turn_relay();
     assert_true(fake.first < fake.last);
     relay_shard_ended(shard);
-    turn();
+    handmade_turn_relay();
     assert_int_equal(fake.first, fake.last);
 }
 
@@ -389,14 +365,14 @@ static void test_forms(void **state)
     uint64_t lost = 0;
 
     (void)state;
-    handmade_subscribe(&handmade, 0, "*");
+    handmade_subscribe(0, "*");
     follow("*");
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct broker_publication *publication =
             fake_broker_publish(cases[i].channel, cases[i].payload);
         publication->is_binary = cases[i].is_binary;
         publication->is_unmarked = cases[i].is_unmarked;
-        turn();
+        handmade_turn_relay();
         turn_shard();
         assert_int_equal(first_frame(0), cases[i].frame);
         lost += cases[i].frame == 0 ? 1 : 0;
@@ -413,11 +389,11 @@ static void test_larger_than_a_mailbox_takes(void **state)
     memset(payload, 'p', largest + 1);
     follow("a");
     fake_broker_publish("a", payload);
-    turn();
+    handmade_turn_relay();
     assert_int_equal(counter_read(&relay->counts.undeliverable[UNDELIVERABLE_TOO_LARGE]), 1);
     payload[largest] = '\0';
     fake_broker_publish("a", payload);
-    turn();
+    handmade_turn_relay();
     turn_shard();
     assert_int_equal(first_frame(0), 0x80 | WS_TEXT);
     assert_int_equal(counter_read(&relay->counts.undeliverable[UNDELIVERABLE_TOO_LARGE]), 1);
@@ -431,7 +407,7 @@ static void test_forwarded_and_published(void **state)
     handmade.options.broker.forward = true;
     assert_true(say("one"));
     assert_true(relay_publish(shard, 0, slice_text(""), false, slice_text("two"))); /* that alone */
-    turn();
+    handmade_turn_relay();
     assert_told("forward(one) publish(one) forward(two) ");
     fake.forward_outcome = BROKER_REFUSED;
     assert_true(say("three"));
@@ -478,12 +454,12 @@ static void test_questions(void **state)
     assert_int_equal(answers, 0);
     name[CHANNEL_NAME_MAX] = '\0';
     assert_int_equal(ask(name, largest), BROKER_DONE);
-    turn();
+    handmade_turn_relay();
     assert_int_equal(answers, 1);
     assert_int_equal(last_answer, BROKER_DONE);
     fake.outcome = BROKER_AWAY;
     assert_int_equal(ask("a", 1), BROKER_DONE);
-    turn();
+    handmade_turn_relay();
     assert_int_equal(answers, 2);
     assert_int_equal(last_answer, BROKER_AWAY);
 }
@@ -496,15 +472,15 @@ static void test_end_without_an_answer(void **state)
     fake.is_silent = true;
     handmade.options.broker.when_away = WHEN_AWAY_QUEUE;
     assert_int_equal(ask("a", 1), BROKER_DONE);
-    turn();
+    handmade_turn_relay();
     fake.outcome = BROKER_AWAY;
     assert_int_equal(ask("a", 1), BROKER_DONE);
-    turn();
+    handmade_turn_relay();
     relay_shard_ended(shard);
     relay_stop(relay, 5000);
-    turn();
+    handmade_turn_relay();
     ring_sim_advance(4000000000);
-    turn();
+    handmade_turn_relay();
     assert_int_equal(answers, 0);
     ring_sim_advance(2000000000);
     assert_false(relay_turn(relay, 0));
@@ -518,7 +494,7 @@ static void test_end_without_an_answer(void **state)
 
 static const char *problem(void)
 {
-    turn();
+    handmade_turn_relay();
     return relay_problem(relay, relay->now_ms);
 }
 
@@ -562,5 +538,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_readiness, setup, teardown),
     };
 
-    return cmocka_run_group_tests(tests, prepare, end);
+    return cmocka_run_group_tests(tests, handmade_prepare, handmade_end);
 }

@@ -16,22 +16,7 @@
 
 #define COST 48 /* of a message, beside its bytes */
 
-static struct handmade handmade;
 static struct shard *shard;
-
-static int prepare(void **state)
-{
-    (void)state;
-    handmade_prepare();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    handmade_end();
-    return 0;
-}
 
 static void choose(struct options *options)
 {
@@ -45,21 +30,14 @@ static void choose(struct options *options)
 static int setup(void **state)
 {
     (void)state;
-    handmade_open(&handmade, choose);
+    handmade_open(choose);
     shard = handmade.shard;
     for (uint32_t i = 0; i < 4; i++) {
-        handmade_conn(&handmade, i);
-        handmade_subscribe(&handmade, i, "close");
-        handmade_subscribe(&handmade, i, "oldest:*");
-        handmade_subscribe(&handmade, i, "latest:*");
+        handmade_conn(i);
+        handmade_subscribe(i, "close");
+        handmade_subscribe(i, "oldest:*");
+        handmade_subscribe(i, "latest:*");
     }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    handmade_close(&handmade);
     return 0;
 }
 
@@ -107,7 +85,7 @@ static uint64_t closed(void)
 /* Everyone gets the same here; letters in order. */
 static void assert_gets(const char *letters)
 {
-    (void)handmade_drain(&handmade);
+    (void)handmade_drain();
     for (uint32_t i = 0; i < 4; i++) {
         assert_string_equal(handmade_heard(i), letters);
     }
@@ -207,7 +185,7 @@ static void test_drop_oldest_spares_what_has_begun(void **state)
     publish("oldest:x", 'c', 100);
     assert_int_equal(first_node()->offset, 1);
     assert_waiting(2 * (100 + COST));
-    (void)handmade_drain(&handmade);
+    (void)handmade_drain();
     assert_string_equal(handmade_heard(0), "ac");
     assert_string_equal(handmade_heard(1), "bc");
 }
@@ -249,7 +227,7 @@ static void test_keep_latest_spares_what_has_begun(void **state)
     first_node()->offset = 1;
     publish("latest:x", 'b', 100);
     publish("latest:x", 'c', 100);
-    (void)handmade_drain(&handmade);
+    (void)handmade_drain();
     assert_string_equal(handmade_heard(0), "ac");
     assert_string_equal(handmade_heard(1), "c");
     assert_int_equal(dropped(SLOW_KEEP_LATEST), 1 + 3 * 2);
@@ -281,7 +259,7 @@ static void test_control_frames(void **state)
     assert_int_equal(dropped(SLOW_DROP_OLDEST), 1);
     assert_waiting(100 + COST + 2 + COST);
     assert_int_equal(closed(), 0);
-    (void)handmade_drain(&handmade);
+    (void)handmade_drain();
     publish("close", 'c', 100);
     publish("close", 'd', 100);
     outbound_frame(shard, 0, WS_PING, slice_from(NULL, 0));
@@ -304,7 +282,7 @@ static void test_shard_is_full(void **state)
     assert_int_equal(closed(), 0);
     assert_waiting(3 * (100 + COST));
 
-    handmade_conn(&handmade, 4);
+    handmade_conn(4);
     uint32_t share = 4 * (100 + COST) / 5;
     uint8_t bytes[100] = "z";
     outbound_frame(shard, 4, WS_TEXT, slice_from(bytes, share - COST - 2));
@@ -326,13 +304,13 @@ static void test_memory_is_short(void **state)
     outbound_frame(shard, 0, WS_TEXT, slice_from(bytes, sizeof(bytes)));
     outbound_frame(shard, 0, WS_TEXT, slice_from(bytes, sizeof(bytes)));
     outbound_frame(shard, 1, WS_TEXT, slice_from(bytes, sizeof(bytes)));
-    handmade_fill_arena(&handmade, HANDMADE_ARENA_SIZE / 4);
+    handmade_fill_arena(HANDMADE_ARENA_SIZE / 4);
     outbound_frame(shard, 1, WS_TEXT, slice_from("y", 1));
     assert_int_equal(closed(), 0);
     outbound_frame(shard, 0, WS_TEXT, slice_from("x", 1));
     assert_int_equal(closed(), 1);
     assert_int_equal(conn_at(shard, 0)->state, CONN_DEAD);
-    handmade_empty_arena(&handmade);
+    handmade_empty_arena();
 }
 
 /* What the kernel holds counts like what waits. */
@@ -352,7 +330,7 @@ static void test_kernel_bytes_count(void **state)
     assert_int_equal(shard->queue_bytes, 3 * 3 * (100 + COST));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, handmade_close)
 
 int main(void)
 {
@@ -372,5 +350,5 @@ int main(void)
         TEST(test_memory_is_short),
         TEST(test_kernel_bytes_count),
     };
-    return cmocka_run_group_tests(tests, prepare, end);
+    return cmocka_run_group_tests(tests, handmade_prepare, handmade_end);
 }
