@@ -16,9 +16,8 @@ struct key_digest {
 };
 
 struct api_keys {
-    char *path;
-    uint64_t hash_keys[2][2];
     pthread_mutex_t mutex; /* of what follows */
+    uint64_t hash_keys[2][2];
     struct key_digest digests[API_KEYS_MAX];
     uint32_t count;
 };
@@ -97,49 +96,44 @@ static const char *key_fault(struct slice key, uint32_t count)
     return has_only_graphic(key) ? NULL : "a key has printable ASCII characters and no spaces";
 }
 
-static int take_keys(struct api_keys *keys, struct slice text, char *message, size_t message_size)
+static int take_keys(struct api_keys *keys, struct slice text, const char *path, char *message,
+                     size_t message_size)
 {
-    struct key_digest digests[API_KEYS_MAX];
     struct slice line;
-    uint32_t count = 0;
 
     for (uint32_t number = 1; next_line(&text, &line); number++) {
         if (line.size == 0 || line.data[0] == '#') {
             continue;
         }
-        const char *fault = key_fault(line, count);
+        const char *fault = key_fault(line, keys->count);
         if (fault) {
-            (void)snprintf(message, message_size, "%s:%u: %s", keys->path, number, fault);
+            (void)snprintf(message, message_size, "%s:%u: %s", path, number, fault);
             return -1;
         }
-        digests[count++] = digest_of(keys, line);
+        keys->digests[keys->count++] = digest_of(keys, line);
     }
-    if (count == 0) {
-        (void)snprintf(message, message_size, "%s: has no key", keys->path);
+    if (keys->count == 0) {
+        (void)snprintf(message, message_size, "%s: has no key", path);
         return -1;
     }
-    pthread_mutex_lock(&keys->mutex);
-    memcpy(keys->digests, digests, count * sizeof(digests[0]));
-    keys->count = count;
-    pthread_mutex_unlock(&keys->mutex);
     return 0;
 }
 
-int api_keys_reload(struct api_keys *keys, char *message, size_t message_size)
+static int read_keys(struct api_keys *keys, const char *path, char *message, size_t message_size)
 {
     uint8_t *text = calloc(1, API_KEY_FILE_SIZE_MAX);
     int result = -1;
 
     if (!text) {
-        (void)snprintf(message, message_size, "%s: out of memory", keys->path);
+        (void)snprintf(message, message_size, "%s: out of memory", path);
         return -1;
     }
-    ssize_t size = read_file(keys->path, text, API_KEY_FILE_SIZE_MAX);
+    ssize_t size = read_file(path, text, API_KEY_FILE_SIZE_MAX);
     if (size < 0) {
-        (void)snprintf(message, message_size, "admin.api_key_file %s: %s", keys->path,
+        (void)snprintf(message, message_size, "admin.api_key_file %s: %s", path,
                        strerrordesc_np((int)-size));
     } else {
-        result = take_keys(keys, slice_from(text, (size_t)size), message, message_size);
+        result = take_keys(keys, slice_from(text, (size_t)size), path, message, message_size);
     }
     secret_wipe(text, API_KEY_FILE_SIZE_MAX);
     free(text);
@@ -150,21 +144,27 @@ struct api_keys *api_keys_open(const char *path, char *message, size_t message_s
 {
     struct api_keys *keys = calloc(1, sizeof(*keys));
 
-    if (keys) {
-        keys->path = strdup(path);
-    }
-    if (!keys || !keys->path) {
-        free(keys);
+    if (!keys) {
         (void)snprintf(message, message_size, "%s: out of memory", path);
         return NULL;
     }
     random_bytes(keys->hash_keys, sizeof(keys->hash_keys));
     ASSERT(pthread_mutex_init(&keys->mutex, NULL) == 0);
-    if (api_keys_reload(keys, message, message_size) != 0) {
+    if (read_keys(keys, path, message, message_size) != 0) {
         api_keys_close(keys);
         return NULL;
     }
     return keys;
+}
+
+void api_keys_replace(struct api_keys *keys, struct api_keys *fresh)
+{
+    pthread_mutex_lock(&keys->mutex);
+    memcpy(keys->hash_keys, fresh->hash_keys, sizeof(keys->hash_keys));
+    memcpy(keys->digests, fresh->digests, sizeof(keys->digests));
+    keys->count = fresh->count;
+    pthread_mutex_unlock(&keys->mutex);
+    api_keys_close(fresh);
 }
 
 void api_keys_close(struct api_keys *keys)
@@ -173,17 +173,16 @@ void api_keys_close(struct api_keys *keys)
         return;
     }
     ASSERT(pthread_mutex_destroy(&keys->mutex) == 0);
-    free(keys->path);
     secret_wipe(keys, sizeof(*keys));
     free(keys);
 }
 
 bool api_keys_match(struct api_keys *keys, struct slice key)
 {
-    const struct key_digest presented = digest_of(keys, key);
     bool is_one = false;
 
     pthread_mutex_lock(&keys->mutex);
+    const struct key_digest presented = digest_of(keys, key);
     for (uint32_t i = 0; i < keys->count; i++) { /* all of them: which one it is stays untold */
         is_one |= secret_equal(&presented, &keys->digests[i], sizeof(presented));
     }

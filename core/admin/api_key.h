@@ -21,8 +21,8 @@ struct api_keys;
 MUST_CHECK struct api_keys *api_keys_open(const char *path, char *message, size_t message_size);
 void api_keys_close(struct api_keys *keys);
 
-/* Reads the file again. Returns 0, or -1 with a message: the old keys stay. Any thread. */
-MUST_CHECK int api_keys_reload(struct api_keys *keys, char *message, size_t message_size);
+/* Takes the keys of another, which were read later and is closed. Any thread. */
+void api_keys_replace(struct api_keys *keys, struct api_keys *fresh);
 
 /* Any thread. */
 MUST_CHECK bool api_keys_match(struct api_keys *keys, struct slice key);

@@ -52,6 +52,11 @@ void control_refuse(struct control_answer *answer, unsigned status, const char *
     free(answer->out.data);
     answer->status = status;
     answer->out = (struct json_out){.size_max = CONTROL_ANSWER_SIZE_MAX};
+    if (answer->is_text) {
+        json_out_text(&answer->out, text);
+        json_out_text(&answer->out, "\n");
+        return;
+    }
     json_out_text(&answer->out, "{\"error\":");
     json_out_string(&answer->out, slice_text(text));
     json_out_text(&answer->out, "}");
@@ -239,7 +244,8 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct con
         free(answer->out.data);
         return MHD_NO;
     }
-    if (MHD_add_response_header(response, "Content-Type", "application/json") == MHD_YES &&
+    const char *type = answer->is_text ? "text/plain; charset=utf-8" : "application/json";
+    if (MHD_add_response_header(response, "Content-Type", type) == MHD_YES &&
         MHD_add_response_header(response, "Connection", "close") == MHD_YES) {
         result = MHD_queue_response(connection, answer->status, response);
     }

@@ -43,6 +43,7 @@ struct control_request {
 
 struct control_answer {
     unsigned status;     /* of HTTP */
+    bool is_text;        /* lines instead of JSON */
     struct json_out out; /* its block is taken; size_max is set */
 };
 
@@ -68,5 +69,5 @@ void control_answer(struct control *control, struct control_answer *answer);
 /* The value of an argument; NULL: it is not there. */
 MUST_CHECK const char *control_argument(const struct control_request *request, const char *name);
 
-/* An answer that is {"error": text}. */
+/* An answer that is {"error": text}, or text as a line. */
 void control_refuse(struct control_answer *answer, unsigned status, const char *text);

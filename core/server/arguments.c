@@ -5,20 +5,15 @@
 #include <argp.h>
 #include <stdlib.h>
 
-#define FLAGS_MAX   256
+#define FLAGS_MAX   ARGUMENTS_FLAGS_MAX
 #define KEY_OPTIONS 1
 #define KEY_STATE   2
 #define KEY_FIRST   1000 /* of the options themselves */
 
-/* What argp gathers: flags are applied after the file was read. */
+/* What argp works on: flags are applied after the file was read. */
 struct gathered {
     struct arguments *arguments;
     bool takes_path;
-    struct {
-        size_t index;
-        const char *value;
-    } flags[FLAGS_MAX];
-    size_t flag_count;
 };
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type is argp's. */
@@ -27,13 +22,14 @@ static error_t gather(int key, char *value, struct argp_state *argp)
     struct gathered *gathered = argp->input;
 
     if (key >= KEY_FIRST && key < KEY_FIRST + FLAGS_MAX) { /* argp's own keys lie above */
-        if (gathered->flag_count == FLAGS_MAX) {
+        struct arguments *arguments = gathered->arguments;
+        if (arguments->flag_count == FLAGS_MAX) {
             /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
             argp_error(argp, "more than %d flags", FLAGS_MAX);
         }
-        gathered->flags[gathered->flag_count].index = (size_t)(key - KEY_FIRST);
-        gathered->flags[gathered->flag_count].value = value;
-        gathered->flag_count++;
+        arguments->flags[arguments->flag_count].index = (size_t)(key - KEY_FIRST);
+        arguments->flags[arguments->flag_count].value = value;
+        arguments->flag_count++;
         return 0;
     }
     switch (key) {
@@ -87,15 +83,15 @@ static const struct argp_option *flag_table(void)
     return table;
 }
 
-static int apply_flags(const struct gathered *gathered, struct options *options)
+static int apply_flags(const struct arguments *arguments, struct options *options, FILE *errors)
 {
     char message[512];
 
-    for (size_t i = 0; i < gathered->flag_count; i++) {
-        const char *name = options_info(gathered->flags[i].index)->name;
-        if (options_set(options, name, gathered->flags[i].value, message, sizeof(message)) != 0) {
+    for (size_t i = 0; i < arguments->flag_count; i++) {
+        const char *name = options_info(arguments->flags[i].index)->name;
+        if (options_set(options, name, arguments->flags[i].value, message, sizeof(message)) != 0) {
             char *flag = flag_name(name);
-            (void)fprintf(stderr, "limpet: --%s: %s\n", flag, message);
+            (void)fprintf(errors, "limpet: --%s: %s\n", flag, message);
             free(flag);
             return -1;
         }
@@ -104,26 +100,35 @@ static int apply_flags(const struct gathered *gathered, struct options *options)
 }
 
 /* The options file or dev mode's own, then the flags. */
-static int read_options(struct arguments *arguments, const struct gathered *gathered)
+static int read_options(const struct arguments *arguments, struct options *options, FILE *errors)
+{
+    if (!arguments->options_path) {
+        state_set_options(&arguments->state, options);
+    } else if (options_read_file(options, arguments->options_path, errors) != 0) {
+        return -1;
+    }
+    if (apply_flags(arguments, options, errors) != 0) {
+        return -1;
+    }
+    return options_validate(options, errors);
+}
+
+int arguments_read_again(const struct arguments *arguments, struct options *options, FILE *errors)
+{
+    options_init(options);
+    return read_options(arguments, options, errors);
+}
+
+static int open_state(struct arguments *arguments)
 {
     char message[1024];
 
-    if (arguments->options_path) {
-        if (options_read_file(&arguments->options, arguments->options_path, stderr) != 0) {
-            return -1;
-        }
-    } else {
-        if (state_open(&arguments->state, arguments->state_directory, message, sizeof(message)) !=
-            0) {
-            (void)fprintf(stderr, "limpet: %s\n", message);
-            return -1;
-        }
-        state_set_options(&arguments->state, &arguments->options);
-    }
-    if (apply_flags(gathered, &arguments->options) != 0) {
+    if (!arguments->options_path &&
+        state_open(&arguments->state, arguments->state_directory, message, sizeof(message)) != 0) {
+        (void)fprintf(stderr, "limpet: %s\n", message);
         return -1;
     }
-    return options_validate(&arguments->options, stderr);
+    return 0;
 }
 
 int arguments_read(struct arguments *arguments, int argc, char **argv, const char *usage,
@@ -135,8 +140,8 @@ int arguments_read(struct arguments *arguments, int argc, char **argv, const cha
     *arguments = (struct arguments){0};
     options_init(&arguments->options);
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
-    if (argp_parse(&argp, argc, argv, 0, NULL, &gathered) != 0 ||
-        read_options(arguments, &gathered) != 0) {
+    if (argp_parse(&argp, argc, argv, 0, NULL, &gathered) != 0 || open_state(arguments) != 0 ||
+        read_options(arguments, &arguments->options, stderr) != 0) {
         options_free(&arguments->options);
         return -1;
     }

@@ -1,15 +1,29 @@
 /*
- * reload.h - SIGHUP and `limpet reload`: files of keys that were written anew.
+ * reload.h - SIGHUP and `limpet reload`: reads options, certificates and keys anew.
+ *
+ * Everything is read and checked first. If anything is wrong nothing changes, and the reason is
+ * told. Else shards, relay and admin thread take it over at their next turn; connections stay, and
+ * handshakes that have begun end as they began.
  */
 #pragma once
 
 #include "admin/control.h"
+#include "admin/metrics.h"
 
 struct run;
+
+struct reload_counts {
+    struct counter taken;
+    struct counter refused;
+};
+
+extern const struct metric reload_metrics[]; /* of struct reload_counts */
+extern const size_t reload_metrics_size;
 
 /* SIGHUP: what came of it is logged. */
 void reload_signal(struct run *run);
 
-/* POST /reload: what came of it is the answer, and logged. */
+/* POST /reload: what came of it is logged, and the answer, as JSON or with ?format=text as lines.
+ * When it is answered every thread has taken it. */
 void reload_control(struct run *run, const struct control_request *request,
                     struct control_answer *answer);

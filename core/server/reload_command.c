@@ -7,6 +7,7 @@
 
 struct wanted {
     struct control_where where;
+    bool is_json;
 };
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type is argp's. */
@@ -15,6 +16,10 @@ static error_t gather(int key, char *value, struct argp_state *argp)
     struct wanted *wanted = argp->input;
 
     (void)value;
+    if (key == 'j') {
+        wanted->is_json = true;
+        return 0;
+    }
     if (key == ARGP_KEY_INIT) {
         argp->child_inputs[0] = &wanted->where;
         return 0;
@@ -24,8 +29,11 @@ static error_t gather(int key, char *value, struct argp_state *argp)
 
 int reload_command(int argc, char **argv)
 {
+    static const struct argp_option table[] = {
+        {"json", 'j', NULL, 0, "Print what came of it as JSON", 0}, {0}};
     static const struct argp_child children[] = {{&control_client_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
+        .options = table,
         .parser = gather,
         .doc = "A running server reads its options, certificates and keys anew.",
         .children = children};
@@ -34,11 +42,18 @@ int reload_command(int argc, char **argv)
 
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts. */
     if (argp_parse(&argp, argc, argv, 0, NULL, &wanted) != 0 ||
-        control_client_ask(&wanted.where, "POST", "/reload", &answer) != 0) {
+        control_client_ask(&wanted.where, "POST",
+                           wanted.is_json ? "/reload" : "/reload?format=text", &answer) != 0) {
         return 1;
     }
     const int status = answer.status == 200 ? 0 : 1;
-    (void)fprintf(status == 0 ? stdout : stderr, "%s\n", answer.data);
+    if (wanted.is_json) {
+        (void)puts(answer.data);
+    } else {
+        (void)fprintf(
+            status == 0 ? stdout : stderr, "%s%s",
+            status == 0 ? "" : "limpet: not reloaded, nothing has changed: ", answer.data);
+    }
     free(answer.data);
     return status;
 }

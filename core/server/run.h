@@ -9,6 +9,7 @@
 #include "server/arguments.h"
 #include "server/drain_control.h"
 #include "server/relay_thread.h"
+#include "server/reload.h"
 #include "server/runners.h"
 #include "server/service.h"
 
@@ -23,6 +24,9 @@ struct run {
     struct metrics metrics;
     struct metrics relay_metrics;
     const void *relay_block;
+    struct metrics reload_metrics;
+    const void *reload_block;
+    struct reload_counts reload_counts;
     struct relay_thread *relay;
     uint64_t stop_by_ms;
     struct drain_record drain;

@@ -109,6 +109,15 @@ static int open_admin(struct run *run, const struct options *options)
         .blocks = &run->relay_block,
         .block_count = 1,
         .is_shared = true,
+        .next = &run->reload_metrics,
+    };
+    run->reload_block = &run->reload_counts;
+    run->reload_metrics = (struct metrics){
+        .table = reload_metrics,
+        .table_size = reload_metrics_size,
+        .blocks = &run->reload_block,
+        .block_count = 1,
+        .is_shared = true,
     };
     if (options->admin.listen[0] == '\0') {
         return 0;
@@ -182,9 +191,7 @@ static int wait_for_signal(struct run *run)
             return signal_number;
         }
         if (signal_number == SIGHUP) {
-            supervisor_reloading();
             reload_signal(run);
-            supervisor_ready("accepts connections");
         }
         controls_answer(run);
         if (monotonic_ms() >= look_next_ms) {
@@ -231,6 +238,7 @@ static int run_server(struct run *run)
                      run->api ? api_port(run->api) : 0);
         supervisor_ready("accepts connections");
         int signal_number = wait_for_signal(run);
+        options = run->service.desk.newest->options;
         LOG(LOG_INFO, "stopping", log_number("signal", signal_number),
             log_number("within_ms", options->deadlines.shutdown_ms));
         supervisor_stopping();

@@ -156,6 +156,10 @@ static bool read_certificate(struct certificate_set *set, uint32_t number, uint3
             complain(report, report->files->certificate_path, "a certificate in it cannot be read");
     } else if (index == 0) {
         is_good = leaf_kind(&certificate, report, &set->pairs[number].certificate.kind);
+        time_t expires_s = 0;
+        if (is_good && date_read(certificate.afterDate, certificate.afterDateLen, &expires_s)) {
+            set->pairs[number].certificate.expires_s = (int64_t)expires_s;
+        }
         if (is_good && !add_names(set, &certificate, number)) {
             is_good = complain(report, report->files->certificate_path, "no memory");
         }

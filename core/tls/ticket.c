@@ -148,18 +148,11 @@ void ticket_keys_rotate(struct ticket_keys *keys, uint64_t now_ms)
     secret_wipe(&table, sizeof(table));
 }
 
-int ticket_keys_reload(struct ticket_keys *keys, char *message, size_t message_size)
+void ticket_keys_replace(struct ticket_keys *keys, struct ticket_keys *fresh)
 {
-    struct key_table table;
-    if (!keys->path) {
-        return 0;
-    }
-    const int result = table_read(keys->path, &table, message, message_size);
-    if (result == 0) {
-        table_publish(keys, &table);
-    }
-    secret_wipe(&table, sizeof(table));
-    return result;
+    ASSERT(keys->path && fresh->path);
+    table_publish(keys, &fresh->table);
+    ticket_keys_close(fresh);
 }
 
 uint32_t ticket_life_s(const struct ticket_keys *keys)

@@ -14,7 +14,8 @@ struct ticket_keys;
 #define TICKET_KEY_FILE_ENTRY 48 /* bytes: name[16], AES-256 key[32]; newest first, at most 3 */
 
 /* path NULL: random keys, rotated every rotate_s seconds by ticket_keys_rotate. Else keys come from
- * the file and rotation is the operator's (write the file anew, ticket_keys_reload). NULL on error.
+ * the file and rotation is the operator's (write the file anew, ticket_keys_replace). NULL on
+ * error.
  */
 MUST_CHECK struct ticket_keys *ticket_keys_open(const char *path, uint32_t rotate_s, char *message,
                                                 size_t message_size);
@@ -23,8 +24,8 @@ void ticket_keys_close(struct ticket_keys *keys);
 /* Called about once a second by the main thread; makes a new key when rotate_s have passed. */
 void ticket_keys_rotate(struct ticket_keys *keys, uint64_t now_ms);
 
-/* Reads the file again; on error the old keys stay. Returns 0 or -errno with a message. */
-MUST_CHECK int ticket_keys_reload(struct ticket_keys *keys, char *message, size_t message_size);
+/* Takes the keys of another, which were read from the same file later and is closed. */
+void ticket_keys_replace(struct ticket_keys *keys, struct ticket_keys *fresh);
 
 /* Seconds that a client is told to keep a ticket: no longer than its key will live. */
 MUST_CHECK uint32_t ticket_life_s(const struct ticket_keys *keys);

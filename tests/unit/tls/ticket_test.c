@@ -157,6 +157,16 @@ static void key_files_are_read_whole_or_not_at_all(void **state)
     pki_close(&pki);
 }
 
+static bool reload(struct ticket_keys *keys, const char *path)
+{
+    struct ticket_keys *fresh = ticket_keys_open(path, 60, message, sizeof(message));
+
+    if (fresh) {
+        ticket_keys_replace(keys, fresh);
+    }
+    return fresh != NULL;
+}
+
 static void a_bad_reload_changes_nothing(void **state)
 {
     (void)state;
@@ -170,7 +180,7 @@ static void a_bad_reload_changes_nothing(void **state)
     struct ticket_keys *keys = ticket_keys_open(path, 60, message, sizeof(message));
     const struct sealed sealed = seal(keys);
     pki_write_text(&pki, "keys", text, 50);
-    assert_int_equal(ticket_keys_reload(keys, message, sizeof(message)), -EINVAL);
+    assert_false(reload(keys, path));
     assert_int_equal(open_copy(keys, sealed), TICKET_OPENED);
     /* Its own clock does not touch what the operator wrote. */
     ticket_keys_rotate(keys, 1);
@@ -180,15 +190,9 @@ static void a_bad_reload_changes_nothing(void **state)
     memset(text, 3, TICKET_KEY_FILE_ENTRY);
     memset(text + (size_t)2 * TICKET_KEY_FILE_ENTRY, 1, TICKET_KEY_FILE_ENTRY);
     pki_write_text(&pki, "keys", text, sizeof(text));
-    assert_int_equal(ticket_keys_reload(keys, message, sizeof(message)), 0);
+    assert_true(reload(keys, path));
     assert_int_equal(open_copy(keys, sealed), TICKET_AGED);
     ticket_keys_close(keys);
-
-    struct ticket_keys *random = random_keys(60);
-    const struct sealed other = seal(random);
-    assert_int_equal(ticket_keys_reload(random, message, sizeof(message)), 0);
-    assert_int_equal(open_copy(random, other), TICKET_OPENED);
-    ticket_keys_close(random);
     pki_close(&pki);
 }
 

@@ -1,0 +1,279 @@
+"""Reload (S35): options, certificates and keys that were written anew hold for new handshakes and for what comes; what is
+bad is refused whole, with file and reason; connections stay."""
+
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from keys import Folder
+from limpet import LIMPET, PATIENCE, TEXT, Server, main, sign, tls_context, wait_until
+
+SECRET = b"a secret of at least thirty-two bytes"
+OTHER = b"another secret, of more than thirty-two bytes"
+OPTIONS = """
+tls:
+  certificates: [{{certificate: {certificate}, key: {key}}}]
+token:
+  keys: [{{algorithm: HS256, path: {secret}}}]
+admin:
+  control: {control}
+{more}
+"""
+
+
+class Reload(unittest.TestCase):
+    def setUp(self):
+        self.folder = Folder(self.enterContext(tempfile.TemporaryDirectory(prefix="limpet-keys-")))
+        for name in ("one", "two"):
+            self.folder.certificate(name, [f"{name}.example"])
+        self.install("one")
+        self.folder.write("secret", SECRET)
+
+    def install(self, name, key=None):
+        """Puts a pair where the options look for it, as an operator's tool does: by rename."""
+        for kind, source in ((".pem", name), (".key", key or name)):
+            path = self.folder.write("new" + kind, self.folder.read(source + kind))
+            os.rename(path, self.folder.at("current" + kind))
+
+    def options(self, more=""):
+        return OPTIONS.format(certificate=self.folder.at("current.pem"), key=self.folder.at("current.key"),
+                              secret=self.folder.at("secret"), control=self.folder.at("control"), more=more)
+
+    def server(self, more="", *flags):
+        return self.enterContext(Server(*flags, options=self.options(more)))
+
+    def rewrite(self, server, text):
+        with open(os.path.join(server.folder.name, "options.yaml"), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def reload(self, status=0):
+        ran = subprocess.run([LIMPET, "reload", "--control", self.folder.at("control"), *(["--json"] if status == 0 else [])],
+                             capture_output=True, text=True, timeout=3 * PATIENCE, check=False)
+        self.assertEqual(ran.returncode, status, ran.stdout + ran.stderr)
+        return json.loads(ran.stdout) if status == 0 else ran.stderr
+
+    def subject(self, server, context=None):
+        """The name in the certificate of a new handshake."""
+        with server.tls(context) as sock:
+            der = sock.getpeercert(binary_form=True)
+        text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-subject"], input=der, capture_output=True,
+                              check=True).stdout.decode()
+        return re.search(r"CN ?= ?(\S+)\.example", text).group(1)
+
+    def token(self, secret=SECRET, channels=("a",)):
+        return sign({"alg": "HS256"}, {"sub": "ann", "exp": 4102444800, "channels": list(channels)}, secret)
+
+    def status_of(self, server, token):
+        with server.tls() as sock:
+            sock.sendall(server.request(token=token))
+            return sock.recv(100)[9:12]
+
+    def assert_talks(self, client):
+        client.send(TEXT, "still here")
+        self.assertEqual(client.receive_data(), (TEXT, b"still here"))
+
+    def test_a_new_pair(self):
+        server = self.server('plain: {publish_channel: ""}')
+        client = server.websocket(token=self.token())
+        self.assertEqual(self.subject(server), "one")
+        self.install("two")
+        self.assertEqual(self.subject(server), "one", "nobody has asked for it yet")
+        done = self.reload()
+        self.assertEqual((done["certificates"], done["certificates_changed"], done["changed"]), (1, 1, []))
+        for _ in range(10):  # whatever the shard
+            self.assertEqual(self.subject(server), "two")
+        self.assert_talks(client)
+        self.install("one")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.subject(server) == "one", server.log_text)
+        self.assert_talks(client)
+        self.assertEqual(server.metric("limpet_reloads_total", result="taken"), 2)
+        self.assertEqual(self.reload()["certificates_changed"], 0)
+
+    def test_tickets_still_work(self):
+        server = self.server()
+        context = tls_context()
+        with server.websocket(context=context, token=self.token()).sock as sock:
+            session = sock.session
+        self.install("two")
+        self.reload()
+        with context.wrap_socket(server.connect(), server_hostname="localhost", session=session) as sock:
+            self.assertTrue(sock.session_reused)
+        self.assertEqual(self.subject(server), "two")
+
+    def test_a_link_that_is_flipped(self):  # certbot
+        for name in ("one", "two"):
+            for kind in (".pem", ".key"):
+                os.makedirs(self.folder.at(f"live-{name}"), exist_ok=True)
+                with open(self.folder.at(f"live-{name}/pair{kind}"), "wb") as file:
+                    file.write(self.folder.read(name + kind))
+        link = self.folder.at("live")
+        os.symlink("live-one", link)
+        server = self.enterContext(Server(options=OPTIONS.format(
+            certificate=f"{link}/pair.pem", key=f"{link}/pair.key", secret=self.folder.at("secret"),
+            control=self.folder.at("control"), more="")))
+        self.assertEqual(self.subject(server), "one")
+        os.symlink("live-two", link + ".new")
+        os.rename(link + ".new", link)
+        self.reload()
+        self.assertEqual(self.subject(server), "two")
+
+    def test_bad_files_change_nothing(self):
+        server = self.server()
+        good = {kind: self.folder.read("one" + kind) for kind in (".pem", ".key")}
+
+        def bad_key():
+            self.install("one", key="two")
+
+        def empty():
+            self.folder.write("current.pem", b"")
+
+        def half():
+            self.folder.write("current.pem", good[".pem"][:len(good[".pem"]) // 2])
+
+        def missing():
+            os.unlink(self.folder.at("current.key"))
+
+        def directory():
+            os.unlink(self.folder.at("current.pem"))
+            os.mkdir(self.folder.at("current.pem"))
+
+        def expired():
+            self.folder.certificate("old", ["old.example"], is_expired=True)
+            self.install("old")
+
+        def no_secret():
+            self.folder.write("secret", b"short")
+
+        for number, (spoil, part) in enumerate([(bad_key, "current."), (empty, "current.pem"), (half, "current.pem"),
+                                                (missing, "current.key"), (directory, "current.pem"),
+                                                (expired, "expired"), (no_secret, "secret")], 1):
+            with self.subTest(spoil.__name__):
+                spoil()
+                said = self.reload(status=1)
+                self.assertIn(part, said)
+                self.assertIn("nothing has changed", said)
+                self.assertEqual(self.subject(server), "one")
+                self.assertEqual(self.status_of(server, self.token()), b"101")
+                self.assertEqual(server.metric("limpet_reloads_total", result="refused"), number)
+                if os.path.isdir(self.folder.at("current.pem")):
+                    os.rmdir(self.folder.at("current.pem"))
+                self.install("one")
+                self.folder.write("secret", SECRET)
+        server.wait_for_log("not reloaded, nothing has changed")
+        self.assertEqual(server.metric("limpet_reloads_total", result="taken"), 0)
+        self.reload()
+
+    def test_a_new_secret(self):
+        server = self.server()
+        self.assertEqual(self.status_of(server, self.token()), b"101")
+        self.assertEqual(self.status_of(server, self.token(OTHER)), b"401")
+        self.folder.write("secret", OTHER)
+        self.reload()
+        self.assertEqual(self.status_of(server, self.token()), b"401")
+        self.assertEqual(self.status_of(server, self.token(OTHER)), b"101")
+
+    def test_options_that_can_change_do(self):
+        server = self.server("upgrade: {path: /ws}\nnamespaces: [{name: chat, subscribe: nobody}]")
+        self.assertEqual(self.status_of(server, self.token()), b"404")
+        self.rewrite(server, self.options("upgrade: {path: /}\nlog: {level: warn}\n"
+                                          "namespaces: [{name: chat, subscribe: client}]\nheartbeat: {ping_interval: 1s}"))
+        done = self.reload()
+        self.assertEqual(set(done["changed"]), {"upgrade.path", "log.level", "namespaces", "heartbeat.ping_interval"})
+        self.assertEqual(done["need_restart"], [])
+        client = server.websocket(token=self.token(), target="/?channels=chat:1")
+        opcode, _ = client.receive()  # a ping, after half a second or one
+        self.assertEqual(opcode, 0x9)
+
+    def test_options_that_cannot_change_are_named(self):
+        server = self.server()
+        self.rewrite(server, self.options("limits: {arena_size: 32MB}\nupgrade: {path: /ws}"))
+        done = self.reload()
+        self.assertEqual(done["need_restart"], ["limits.arena_size"])
+        self.assertEqual(done["changed"], ["upgrade.path"])
+        server.wait_for_log("need a new start to change")
+        # What was not taken is told again, and can be taken back.
+        self.assertEqual(self.reload()["need_restart"], ["limits.arena_size"])
+        self.rewrite(server, self.options("upgrade: {path: /ws}"))
+        done = self.reload()
+        self.assertEqual((done["need_restart"], done["changed"]), ([], []))
+
+    def test_bad_options_change_nothing(self):
+        server = self.server()
+        for more, part in (("upgrade: {pathh: /ws}", "pathh"), ("upgrade: {path: ws}", "upgrade.path"), ("[", "options.yaml"),
+                           ("heartbeat: {ping_interval: 5}", "ping_interval"), ("limits: {handshakes_max: 0}", "handshakes_max")):
+            with self.subTest(more):
+                self.rewrite(server, self.options("log: {level: error}\n" + more))
+                self.assertIn(part, self.reload(status=1))
+                self.assertEqual(self.status_of(server, self.token()), b"101")
+        os.unlink(os.path.join(server.folder.name, "options.yaml"))
+        self.assertIn("options.yaml", self.reload(status=1))
+
+    def test_a_limit_holds_for_those_that_come(self):
+        limits = "limits: {{connections_per_user_max: {}}}".format
+        server = self.server(limits(1))
+        first = server.websocket(token=self.token())
+        self.assertEqual(self.status_of(server, self.token()), b"101")  # and is closed with 1013 at once
+        self.rewrite(server, self.options(limits(2)))
+        self.assertEqual(self.reload()["changed"], ["limits.connections_per_user_max"])
+        second = server.websocket(token=self.token())
+        third = server.websocket(token=self.token())
+        self.assertEqual(third.receive()[1][:2], (1013).to_bytes(2, "big"))
+        first.close()
+        second.close()
+
+    def test_flags_hold_on(self):
+        """A flag overrides the file at a reload, too."""
+        server = self.server("", "--upgrade.path", "/flag")
+        self.rewrite(server, self.options("upgrade: {path: /file}"))
+        self.assertEqual(self.reload()["changed"], [])
+        self.assertEqual(self.status_of(server, self.token()), b"404")
+
+    def test_again_and_again_under_connects(self):
+        """New pairs all the time: no handshake fails, and no connection ends."""
+        server = self.server('plain: {publish_channel: ""}')
+        stayer = server.websocket(token=self.token())
+        failed, done, stop = [], [0], threading.Event()
+
+        def connect():
+            while not stop.is_set():
+                try:
+                    server.websocket(token=self.token()).close()
+                    done[0] += 1
+                except (OSError, ssl.SSLError, EOFError, AssertionError, socket.timeout) as error:
+                    failed.append(error)
+
+        threads = [threading.Thread(target=connect) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(30):
+                self.install("two" if number % 2 == 0 else "one")
+                self.assertEqual(self.reload()["certificates_changed"], 1)
+            before = done[0]
+            wait_until(lambda: done[0] > before + 10, "they go on connecting")
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(failed, [])
+        self.assert_talks(stayer)
+        self.assertEqual(server.metric("limpet_reloads_total", result="taken"), 30)
+
+    def test_dev_mode(self):
+        server = self.enterContext(Server())
+        ran = subprocess.run([LIMPET, "reload", "--state", server.state], capture_output=True, text=True, timeout=PATIENCE,
+                             check=False)
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertIn("certificates: 1, of which new: 0", ran.stdout)
+
+
+if __name__ == "__main__":
+    main()
