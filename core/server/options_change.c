@@ -69,15 +69,18 @@ static bool is_live(const struct option_row *row)
 
 /* --- one option of two ------------------------------------------------------------------------ */
 
-/* The table gives a place to write to; here it is only read. */
-static void *place_in(const struct options *options, const struct option_row *row)
+static const void *place_in(const struct options *options, const struct option_row *row)
 {
-    return option_place((struct options *)(uintptr_t)options, row);
+    return (const uint8_t *)options + row->offset;
 }
 
+/* The table gives lists to write to; here they are only read. */
 static struct option_list list_in(const struct options *options, const struct option_row *row)
 {
-    return option_list_of((struct options *)(uintptr_t)options, row);
+    struct options *writable;
+
+    memcpy(&writable, &options, sizeof(writable));
+    return option_list_of(writable, row);
 }
 
 static bool texts_equal(const char *a, const char *b)
@@ -106,7 +109,7 @@ static bool equal(const struct options *a, const struct options *b, const struct
         return lists_equal(&list_a, &list_b);
     }
     if (row->kind == OPTION_TEXT) {
-        return texts_equal(*(char **)place_in(a, row), *(char **)place_in(b, row));
+        return texts_equal(*(char *const *)place_in(a, row), *(char *const *)place_in(b, row));
     }
     const size_t size = row->kind == OPTION_BOOL ? sizeof(bool) : sizeof(uint32_t);
     return memcmp(place_in(a, row), place_in(b, row), size) == 0;
@@ -120,7 +123,8 @@ static void copy_list(struct options *to, const struct options *from, const stru
 
     option_list_clear(&list);
     for (uint32_t i = 0; i < *source.count; i++) {
-        const char *const *texts = (const char *const *)&source.texts[i * source.text_count];
+        const char *const *texts =
+            (const char *const *)&source.texts[(size_t)i * source.text_count];
         int result = option_entry_add(to, row, texts, message, sizeof(message));
         ASSERT(result == 0); /* it was checked when it was read */
     }
@@ -132,7 +136,7 @@ static void copy(struct options *to, const struct options *from, const struct op
         copy_list(to, from, row);
     } else if (row->kind == OPTION_TEXT) {
         char **place = option_place(to, row);
-        const char *text = *(char **)place_in(from, row);
+        const char *text = *(char *const *)place_in(from, row);
         free(*place);
         *place = text ? strdup(text) : NULL;
         ASSERT(!text || *place);
