@@ -164,6 +164,10 @@ static void fail(struct redis *redis, struct redis_request *request, enum broker
  * moved, must not be overtaken by one that came after it. Those that are on their way may need the
  * same, also when the slots that are known have changed: all of them are waited for. Then they are
  * sent in their order, and what came meanwhile follows.
+ *
+ * Two cases are out of reach: one that was on its way and that Redis took, while the one before it
+ * is to be sent again after a while (TRYAGAIN, CLUSTERDOWN), or because another host loaded the
+ * script between the two. It has been published when this is read.
  */
 static void queue_again(struct redis *redis, struct redis_node *from, struct redis_request *request,
                         struct redis_node *to)
