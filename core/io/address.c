@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #define PORT_DIGITS_MAX 5
 static_assert(sizeof("[]:65535") + INET6_ADDRSTRLEN <= ADDRESS_TEXT_SIZE, "the longest text");
@@ -110,6 +111,10 @@ void address_format(const struct sockaddr_in6 *address, char out[ADDRESS_TEXT_SI
     uint8_t key[16];
     bool is_ipv4 = false;
 
+    if (address->sin6_family == AF_UNIX) {
+        (void)snprintf(out, ADDRESS_TEXT_SIZE, "unix");
+        return;
+    }
     address_key(address, key);
     is_ipv4 = memcmp(key, mapped, sizeof(mapped)) == 0;
     /* The port stands in the same place for both families. */

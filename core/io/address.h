@@ -13,7 +13,8 @@
 /* "127.0.0.1:8443", "[::1]:8443", "8443" (both families). Returns 0, or -EINVAL. */
 MUST_CHECK int address_parse(struct slice text, struct sockaddr_in6 *address);
 
-/* Writes "1.2.3.4:5" or "[::1]:5"; an IPv4-mapped address as IPv4. */
+/* Writes "1.2.3.4:5" or "[::1]:5"; an IPv4-mapped address as IPv4; "unix" of
+ * family AF_UNIX. */
 #define ADDRESS_TEXT_SIZE 56
 void address_format(const struct sockaddr_in6 *address, char out[ADDRESS_TEXT_SIZE]);
 

@@ -178,6 +178,14 @@ void ring_accept(struct ring *ring, int listener_fd, uint32_t listener_number)
     entry->user_data = ring_user_data(RING_ACCEPT, 0, listener_number);
 }
 
+void ring_accept_one(struct ring *ring, int listener_fd, uint32_t listener_number)
+{
+    struct io_uring_sqe *entry = ring_entry(ring, 1);
+
+    io_uring_prep_accept_direct(entry, listener_fd, NULL, NULL, 0, IORING_FILE_INDEX_ALLOC);
+    entry->user_data = ring_user_data(RING_ACCEPT, 0, listener_number);
+}
+
 /* By user_data: a cancel by descriptor walks everything that is armed (facts: 130 us against 1-4).
  */
 static void cancel(struct ring *ring, enum ring_operation operation, uint32_t generation,

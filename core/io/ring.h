@@ -65,6 +65,11 @@ MUST_CHECK uint32_t ring_wait(struct ring *ring, uint64_t timeout_ns, struct rin
 
 /* Multishot accept on a listening descriptor. Stays armed while events have .more. */
 void ring_accept(struct ring *ring, int listener_fd, uint32_t listener_number);
+
+/* One accept. Rings that share a listening descriptor take turns with it: of several that wait the
+ * first is woken, which a multishot accept would be for ever. */
+void ring_accept_one(struct ring *ring, int listener_fd, uint32_t listener_number);
+
 void ring_cancel_accept(struct ring *ring, uint32_t listener_number);
 
 /* One single-shot poll for input, at most one per number: the cheap wait of an idle connection

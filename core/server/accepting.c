@@ -3,6 +3,7 @@
 #include "io/address.h"
 #include "io/listener_pause.h"
 #include "server/deadlines.h"
+#include "server/handshakes.h"
 #include "server/inbound.h"
 #include "server/opening.h"
 #include "server/shard.h"
@@ -13,21 +14,41 @@
 #define RETRY_MS        10   /* after an accept that failed */
 #define LISTEN_RETRY_MS 1000 /* after a drain, when the system refuses */
 
-void accepting_listen(struct shard *shard, int listener_fd, bool is_ipv6)
+static void arm(struct shard *shard, uint32_t number)
 {
-    struct accepting *accepting = &shard->accepting;
-    uint32_t number = accepting->count++;
+    struct listener *listener = &shard->accepting.listeners[number];
+
+    listener->is_armed = true;
+    if (listener->kind == LISTENER_UNIX) {
+        ring_accept_one(shard->ring, listener->fd, number);
+    } else {
+        ring_accept(shard->ring, listener->fd, number);
+    }
+}
+
+void accepting_listen(struct shard *shard, const struct listener *listener)
+{
+    uint32_t number = shard->accepting.count++;
 
     ASSERT(number < OPTIONS_LISTEN_MAX);
-    accepting->listeners[number] =
-        (struct listener){.fd = listener_fd, .is_ipv6 = is_ipv6, .is_armed = true};
-    ring_accept(shard->ring, listener_fd, number);
+    shard->accepting.listeners[number] = *listener;
+    arm(shard, number);
 }
 
 void accepting_refuse(struct shard *shard, uint32_t number, enum refusal refusal)
 {
     counter_add(&shard->counts.refused[refusal], 1);
     conn_kill(shard, number);
+}
+
+/* Its peer may speak. */
+static void begin(struct shard *shard, uint32_t number)
+{
+    conn_set_state(shard, conn_at(shard, number), CONN_HANDSHAKE);
+    if (opening_listener(shard, number)->is_plain) {
+        handshakes_skip(shard, number);
+    }
+    inbound_wait(shard, number, false);
 }
 
 void accepting_accepted(struct shard *shard, const struct ring_event *event)
@@ -54,9 +75,16 @@ void accepting_accepted(struct shard *shard, const struct ring_event *event)
         accepting_refuse(shard, number, REFUSED_CONNECTIONS);
         return;
     }
-    conn->in_flight |= CONN_NAMING;
-    ring_peer_name(shard->ring, number, conn->generation, listener->is_ipv6, &opening->peer);
+    opening->listener = event->number;
     deadlines_accepted(shard, number);
+    if (listener->kind == LISTENER_UNIX) {
+        opening->peer.sin6_family = AF_UNIX;
+        begin(shard, number);
+        return;
+    }
+    conn->in_flight |= CONN_NAMING;
+    ring_peer_name(shard->ring, number, conn->generation, listener->kind == LISTENER_IPV6,
+                   &opening->peer);
 }
 
 void accepting_named(struct shard *shard, const struct ring_event *event)
@@ -85,14 +113,16 @@ void accepting_named(struct shard *shard, const struct ring_event *event)
             return;
         }
     }
-    conn_set_state(shard, conn, CONN_HANDSHAKE);
-    inbound_wait(shard, number, false);
+    begin(shard, number);
 }
 
-/* The listener has no accept armed, and wants one. */
+/* The listener has no accept armed, and wants one. A Unix socket that is shut down never listens
+ * again, so in a drain it goes on: whoever comes is let in and turned away at once. */
 static bool is_due(const struct shard *shard, const struct listener *listener)
 {
-    return !listener->is_armed && !drain_is_on(shard) &&
+    const bool is_wanted = !drain_is_on(shard) || listener->kind == LISTENER_UNIX;
+
+    return !listener->is_armed && is_wanted &&
            shard->conns.count < shard->server->budget->sockets_max;
 }
 
@@ -124,8 +154,7 @@ void accepting_rearm(struct shard *shard)
         struct listener *listener = &accepting->listeners[i];
         if (is_due(shard, listener) && shard->now_ms >= accepting->again_at_ms &&
             (!listener->is_paused || resume(shard, listener))) {
-            listener->is_armed = true;
-            ring_accept(shard->ring, listener->fd, i);
+            arm(shard, i);
         }
     }
 }
@@ -143,7 +172,8 @@ uint64_t accepting_wait_ms(const struct shard *shard)
 void accepting_cancel(struct shard *shard)
 {
     for (uint32_t i = 0; i < shard->accepting.count; i++) {
-        if (shard->accepting.listeners[i].is_armed) {
+        const struct listener *listener = &shard->accepting.listeners[i];
+        if (listener->is_armed && listener->kind != LISTENER_UNIX) {
             ring_cancel_accept(shard->ring, i);
         }
     }
@@ -155,6 +185,9 @@ bool accepting_end(struct shard *shard)
 
     for (uint32_t i = 0; i < shard->accepting.count; i++) {
         struct listener *listener = &shard->accepting.listeners[i];
+        if (listener->kind == LISTENER_UNIX) {
+            continue;
+        }
         if (!listener->is_armed && !listener->is_paused) {
             listener_pause(listener->fd);
             listener->is_paused = true;

@@ -12,7 +12,13 @@ struct shard;
 
 struct listener {
     int fd;
-    bool is_ipv6;   /* its peers have addresses of IPv6, also those that come by IPv4 */
+    enum {
+        LISTENER_IPV4,
+        LISTENER_IPV6, /* its peers have addresses of IPv6, also those that come by IPv4 */
+        LISTENER_UNIX, /* they have none; the shards share the socket, and take turns */
+    } kind;
+    uint8_t proxy;  /* PROXY_V1, PROXY_V2: the header that each connection begins with; 0: none */
+    bool is_plain;  /* no TLS */
     bool is_armed;  /* its accept */
     bool is_paused; /* for a drain: the kernel refuses whoever comes */
 };
@@ -24,7 +30,7 @@ struct accepting {
 };
 
 /* Starts to accept on a listening descriptor, which becomes the shard's. */
-void accepting_listen(struct shard *shard, int listener_fd, bool is_ipv6);
+void accepting_listen(struct shard *shard, const struct listener *listener);
 
 /* RING_ACCEPT and RING_NAME completed. */
 void accepting_accepted(struct shard *shard, const struct ring_event *event);

@@ -12,7 +12,7 @@
  *   CONN_FREE       nothing
  *   CONN_ACCEPTED   the peer's address is asked for: name
  *   CONN_HANDSHAKE  has an opening: a step that its bytes wait for, poll or receive, or a send
- *   CONN_UPGRADE    has an opening and TLS keys: poll or receive, send
+ *   CONN_UPGRADE    has an opening, and TLS keys unless it is plain: poll or receive, send
  *   CONN_OPEN       counted, heartbeats run: poll or receive, send
  *   CONN_CLOSING    our close frame is queued or sent, theirs awaited: poll or receive, send
  *   CONN_LINGER     last bytes are queued or sent, input is thrown away: poll or receive, send
@@ -78,7 +78,8 @@ struct conn {
     uint8_t flags;            /* enum conn_flag */
     uint8_t in_flight;        /* enum conn_operation */
     uint8_t deadline;         /* enum conn_deadline: what the wheel's entry of this number means */
-    uint32_t tls; /* class (top 2 bits) and number in its pool; NONE before the handshake's end */
+    uint32_t tls; /* class (top 2 bits) and number in its pool; NONE before the handshake's end, and
+                     of a listener without TLS always */
     uint32_t opening;    /* until open, else NONE */
     uint32_t partial;    /* while a record, frame or message is incomplete, else NONE */
     uint32_t queue_tail; /* last node of the circular send queue (its next is the first), or NONE */

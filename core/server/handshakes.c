@@ -144,6 +144,31 @@ void handshakes_received(struct shard *shard, uint32_t number, struct slice byte
     }
 }
 
+/* There are keys, or none are wanted. What came behind the last byte of the handshake belongs to
+ * the record layer, or to the request. */
+static void await_request(struct shard *shard, uint32_t number)
+{
+    struct opening *opening = opening_of(shard, conn_at(shard, number));
+    uint32_t block = opening->input;
+    uint32_t size = opening->input_size;
+
+    conn_set_state(shard, conn_at(shard, number), CONN_UPGRADE);
+    deadlines_handshake_done(shard, number);
+    opening->input = NONE;
+    opening->input_size = 0;
+    if (size > 0) {
+        inbound_bytes(shard, number, arena_at(&shard->arena, block), size);
+    }
+    if (block != NONE) {
+        arena_give(&shard->arena, block);
+    }
+}
+
+void handshakes_skip(struct shard *shard, uint32_t number)
+{
+    await_request(shard, number);
+}
+
 static void done(struct shard *shard, uint32_t number, const struct handshake_result *result)
 {
     struct conn *conn = conn_at(shard, number);
@@ -163,19 +188,7 @@ static void done(struct shard *shard, uint32_t number, const struct handshake_re
         accepting_refuse(shard, number, REFUSED_MEMORY);
         return;
     }
-    conn_set_state(shard, conn, CONN_UPGRADE);
-    deadlines_handshake_done(shard, number);
-    /* What came behind the Finished belongs to the record layer. */
-    uint32_t block = opening->input;
-    uint32_t size = opening->input_size;
-    opening->input = NONE;
-    opening->input_size = 0;
-    if (size > 0) {
-        inbound_records(shard, number, arena_at(&shard->arena, block), size);
-    }
-    if (block != NONE) {
-        arena_give(&shard->arena, block);
-    }
+    await_request(shard, number);
 }
 
 /* Lets the library work on what has come in; its answer goes out. */

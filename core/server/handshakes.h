@@ -12,6 +12,9 @@
 
 struct shard;
 
+/* A connection without TLS: its request is next. */
+void handshakes_skip(struct shard *shard, uint32_t number);
+
 /* Bytes of a connection in CONN_HANDSHAKE. */
 void handshakes_received(struct shard *shard, uint32_t number, struct slice bytes);
 

@@ -3,6 +3,7 @@
 #include "server/deadlines.h"
 #include "server/handshakes.h"
 #include "server/messages.h"
+#include "server/opening.h"
 #include "server/outbound.h"
 #include "server/shard.h"
 #include "server/upgrades.h"
@@ -54,8 +55,12 @@ void inbound_lost(struct shard *shard, uint32_t number)
     case CONN_OPEN:
         counter_add(&shard->counts.closed[CAUSE_RESET], 1);
         break;
-    case CONN_ACCEPTED:
     case CONN_UPGRADE:
+        if (conn->tls == NONE && opening_of(shard, conn)->input == NONE) {
+            handshakes_lost(shard, number, HANDSHAKE_OUTCOME_SILENT);
+        }
+        break;
+    case CONN_ACCEPTED:
     case CONN_CLOSING:
     case CONN_LINGER:
         break;
@@ -126,6 +131,16 @@ static bool reads_records(const struct conn *conn)
     return conn->state == CONN_UPGRADE || conn->state == CONN_OPEN || conn->state == CONN_CLOSING;
 }
 
+/* What the peer has said, without TLS around it. */
+static void take_data(struct shard *shard, uint32_t number, uint8_t *data, size_t size)
+{
+    if (conn_at(shard, number)->state == CONN_UPGRADE) {
+        upgrades_received(shard, number, data, size);
+    } else {
+        messages_received(shard, number, data, size);
+    }
+}
+
 /* Opens all whole records of bytes; what is left is kept. */
 static void open_records(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size)
 {
@@ -151,11 +166,7 @@ static void open_records(struct shard *shard, uint32_t number, uint8_t *bytes, s
             continue;
         }
         size_t offset = (size_t)(bytes - record.data.data);
-        if (conn->state == CONN_UPGRADE) {
-            upgrades_received(shard, number, bytes - offset, record.data.size);
-        } else {
-            messages_received(shard, number, bytes - offset, record.data.size);
-        }
+        take_data(shard, number, bytes - offset, record.data.size);
     }
 }
 
@@ -195,7 +206,7 @@ static void drop_empty_partial(struct shard *shard, struct conn *conn)
     }
 }
 
-void inbound_records(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size)
+static void take_records(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size)
 {
     struct conn *conn = conn_at(shard, number);
 
@@ -210,6 +221,17 @@ void inbound_records(struct shard *shard, uint32_t number, uint8_t *bytes, size_
             open_records(shard, number, bytes, size);
             size = 0;
         }
+    }
+}
+
+void inbound_bytes(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size)
+{
+    struct conn *conn = conn_at(shard, number);
+
+    if (conn->tls != NONE) {
+        take_records(shard, number, bytes, size);
+    } else {
+        take_data(shard, number, bytes, size);
     }
     if (conn->state != CONN_DEAD) {
         drop_empty_partial(shard, conn);
@@ -229,7 +251,7 @@ static void received_bytes(struct shard *shard, uint32_t number, uint8_t *bytes,
     case CONN_OPEN:
     case CONN_CLOSING:
         deadlines_heard(shard, number);
-        inbound_records(shard, number, bytes, size);
+        inbound_bytes(shard, number, bytes, size);
         return;
     case CONN_LINGER:
     case CONN_DEAD:

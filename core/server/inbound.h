@@ -11,8 +11,8 @@ struct shard;
 void inbound_polled(struct shard *shard, const struct ring_event *event);
 void inbound_received(struct shard *shard, const struct ring_event *event);
 
-/* Raw bytes of a connection that has TLS keys; changed in place. */
-void inbound_records(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size);
+/* Raw bytes of a connection after its handshake; changed in place. */
+void inbound_bytes(struct shard *shard, uint32_t number, uint8_t *bytes, size_t size);
 
 /* A block of the arena for input that is incomplete, or NONE (counted). What is said to others has
  * the last quarter for itself; who is not open yet finds room only as long as half of it is free.

@@ -9,6 +9,13 @@ struct opening *opening_of(struct shard *shard, const struct conn *conn)
     return pool_at(&shard->openings, conn->opening);
 }
 
+const struct listener *opening_listener(struct shard *shard, uint32_t number)
+{
+    const struct opening *opening = opening_of(shard, conn_at(shard, number));
+
+    return &shard->accepting.listeners[opening->listener];
+}
+
 struct opening *opening_start(struct shard *shard, struct conn *conn)
 {
     ASSERT(conn->opening == NONE);

@@ -13,6 +13,7 @@ struct opening {
     uint32_t handshake; /* number in the TLS server, or NONE */
     uint32_t input; /* arena block: bytes of the ClientHello and flights, later of the request */
     uint32_t input_size;
+    uint32_t listener;          /* number of the one that it came by */
     enum admission_class class; /* once its ClientHello is whole */
     uint64_t waits_since_ms;    /* likewise: for its handshake to begin */
     uint64_t accepted_ms;
@@ -24,6 +25,9 @@ MUST_CHECK struct opening *opening_start(struct shard *shard, struct conn *conn)
 
 /* The connection's, which it must have. */
 MUST_CHECK struct opening *opening_of(struct shard *shard, const struct conn *conn);
+
+/* The listener that the connection came by. */
+MUST_CHECK const struct listener *opening_listener(struct shard *shard, uint32_t number);
 
 /* Puts bytes behind those collected before. False when the arena has no room (counted). */
 MUST_CHECK bool opening_collect(struct shard *shard, struct opening *opening, struct slice bytes);

@@ -1,5 +1,6 @@
 #include "server/options.h"
 
+#include "io/endpoint.h"
 #include "pubsub/channel.h"
 #include "server/options_table.h"
 #include "server/options_value.h"
@@ -187,30 +188,37 @@ static void validate_limits(const struct options *options, FILE *errors, int *pr
            "most");
 }
 
-/* Port 0 is a port that the kernel chooses: never the same twice. */
-static bool is_same_address(const char *a, const char *b)
+static void validate_listeners(const struct options *options, FILE *errors, int *problems)
 {
-    size_t size = strlen(a);
-    bool is_chosen = size >= 2 && strcmp(a + size - 2, ":0") == 0;
+    struct endpoint list[OPTIONS_LISTEN_MAX];
+    struct endpoint admin = {.mode = 0};
+    bool has_tls = false;
 
-    return !is_chosen && strcmp(a, b) == 0;
+    if (options->admin.listen[0] != '\0') {
+        int parsed = address_parse(slice_text(options->admin.listen), &admin.address);
+        ASSERT(parsed == 0); /* as it was set */
+    }
+    for (uint32_t i = 0; i < options->listen.count; i++) {
+        int parsed = endpoint_parse(slice_text(options->listen.names[i]), &list[i]);
+        ASSERT(parsed == 0);
+        for (uint32_t j = 0; j < i; j++) {
+            expect(errors, problems, !endpoint_same(&list[i], &list[j]),
+                   "listen: the same address twice; allowed: each once");
+        }
+        expect(errors, problems, !endpoint_same(&list[i], &admin),
+               "admin.listen: clients are served there (listen); allowed: another address");
+        has_tls = has_tls || !list[i].is_plain;
+    }
+    expect(errors, problems, !has_tls || options->tls.certificate_count > 0,
+           "tls.certificates: none; allowed: at least one, each with certificate and key, unless "
+           "every address of listen is without TLS (ws://)");
 }
 
 int options_validate(const struct options *options, FILE *errors)
 {
     int problems = 0;
 
-    expect(errors, &problems, options->tls.certificate_count > 0,
-           "tls.certificates: none; allowed: at least one, each with certificate and key");
-    for (uint32_t i = 0; i < options->listen.count; i++) {
-        for (uint32_t j = 0; j < i; j++) {
-            expect(errors, &problems,
-                   !is_same_address(options->listen.names[i], options->listen.names[j]),
-                   "listen: the same address twice; allowed: each once");
-        }
-        expect(errors, &problems, !is_same_address(options->listen.names[i], options->admin.listen),
-               "admin.listen: clients are served there (listen); allowed: another address");
-    }
+    validate_listeners(options, errors, &problems);
     validate_token(options, errors, &problems);
     validate_broker(options, errors, &problems);
     validate_limits(options, errors, &problems);

@@ -47,8 +47,10 @@
 
 /* In the order of struct options. Standard NULL: a text that is not set, a list that is empty. */
 static const struct option_row rows[] = {
-    LIST("listen", listen, "8443", OPTION_NAMES, OPTION_ADDRESS,
-         "Addresses for clients: PORT (IPv4 and IPv6), A.B.C.D:PORT or [IPv6]:PORT"),
+    LIST(
+        "listen", listen, "8443", OPTION_NAMES, OPTION_ENDPOINT,
+        "Addresses for clients: PORT (IPv4 and IPv6), A.B.C.D:PORT or [IPv6]:PORT; before it ws:// "
+        "for no TLS; ws+unix:/PATH, wss+unix:/PATH; behind it ?proxy=v1, v2 or any"),
     NUMBER("shards", shards, "0", 1, 256, OPTION_ZERO,
            "Threads, each with its ring; 0: one a core"),
     NUMBER("listen_backlog", listen_backlog, "4096", 1, 65535, OPTION_ANY,
@@ -316,7 +318,7 @@ struct option_list option_list_of(struct options *options, const struct option_r
         return list;
     }
     struct option_names *names = option_place(options, row);
-    bool is_listen = row->check == OPTION_ADDRESS;
+    bool is_listen = row->check == OPTION_ENDPOINT;
     return (struct option_list){.texts = names->names,
                                 .count = &names->count,
                                 .count_max = is_listen ? OPTIONS_LISTEN_MAX : OPTIONS_NAMES_MAX,

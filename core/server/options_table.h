@@ -24,7 +24,7 @@ enum option_kind {
 enum option_check {
     OPTION_ANY, /* not empty, no control characters */
     OPTION_MAY_BE_EMPTY,
-    OPTION_ADDRESS,
+    OPTION_ENDPOINT,
     OPTION_ADDRESS_OR_EMPTY,
     OPTION_PATH,         /* begins with a slash */
     OPTION_ORIGIN,       /* scheme://host, no path */

@@ -1,6 +1,6 @@
 #include "server/options_value.h"
 
-#include "io/address.h"
+#include "io/endpoint.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -161,6 +161,7 @@ static bool has_control_character(const char *text)
 static const char *check_text(enum option_check check, const char *text)
 {
     struct sockaddr_in6 address;
+    struct endpoint endpoint;
 
     if (has_control_character(text)) {
         return "text without control characters";
@@ -170,8 +171,9 @@ static const char *check_text(enum option_check check, const char *text)
         return may_be_empty ? NULL : "text that is not empty";
     }
     switch (check) {
+    case OPTION_ENDPOINT:
+        return endpoint_parse(slice_text(text), &endpoint) == 0 ? NULL : ENDPOINT_ALLOWED;
     case OPTION_ADDRESS_OR_EMPTY:
-    case OPTION_ADDRESS:
         return address_parse(slice_text(text), &address) == 0 ? NULL
                                                               : "PORT, A.B.C.D:PORT or [IPv6]:PORT";
     case OPTION_PATH:

@@ -193,6 +193,13 @@ void outbound_flight(struct shard *shard, uint32_t number, struct slice bytes)
     submit(shard, number, block);
 }
 
+/* Without TLS the messages go as they are, and there is no closing alert. */
+static void gather(struct shard *shard, struct conn *conn, struct send *send, size_t data_size)
+{
+    send->queue_bytes = waiting_take(shard, conn, send_bytes(send), data_size);
+    send->size = (uint32_t)data_size;
+}
+
 /* Seals all that is due into the block: a KeyUpdate, one record of data, the closing alert. False
  * when the keys are used up. */
 static bool seal(struct shard *shard, struct conn *conn, struct send *send, size_t data_size)
@@ -283,13 +290,12 @@ static void flush_conn(struct shard *shard, uint32_t number)
     }
     uint32_t data_size = waiting_size(shard, conn, data_max(shard));
     bool finishing = conn->flags & CONN_FINISHING;
-    if (conn->tls == NONE) {
-        if (finishing) {
-            last_byte_sent(shard, number);
-        }
+    bool is_plain = conn->tls == NONE;
+    if (is_plain && data_size == 0 && finishing) {
+        last_byte_sent(shard, number);
         return;
     }
-    if (data_size == 0 && !finishing && !tls_update_due(conn_tls(shard, conn))) {
+    if (data_size == 0 && !finishing && (is_plain || !tls_update_due(conn_tls(shard, conn)))) {
         return;
     }
     uint32_t block =
@@ -302,7 +308,9 @@ static void flush_conn(struct shard *shard, uint32_t number)
     }
     struct send *send = arena_at(&shard->arena, block);
     *send = (struct send){0};
-    if (!seal(shard, conn, send, data_size)) {
+    if (is_plain) {
+        gather(shard, conn, send, data_size);
+    } else if (!seal(shard, conn, send, data_size)) {
         arena_give(&shard->arena, block);
         outbound_abandon(shard, number, CAUSE_TLS);
         return;

@@ -1,10 +1,11 @@
 #include "server/runners.h"
 
-#include "io/address.h"
 #include "io/listener.h"
 #include "server/service.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,41 +16,119 @@ void runners_init(struct runners *runners, struct server *server)
     pthread_cond_init(&runners->changed, NULL);
 }
 
+static const char *proxy_text(uint8_t versions)
+{
+    static const char *const texts[] = {"no", "v1", "v2", "any"};
+
+    return texts[versions];
+}
+
+/* Without TLS a token goes in clear: that is for a proxy on this host, or a network of one's own.
+ */
+static void tell(const struct endpoint *endpoint)
+{
+    char text[ENDPOINT_TEXT_SIZE];
+
+    endpoint_format(endpoint, text);
+    LOG(LOG_INFO, "listener", log_text("address", text),
+        log_text("tls", endpoint->is_plain ? "no" : "yes"),
+        log_text("proxy", proxy_text(endpoint->proxy)));
+    if (endpoint->is_plain && !endpoint_is_local(endpoint)) {
+        LOG(LOG_WARN, "a listener without TLS can be reached from other hosts: tokens go in clear",
+            log_text("listen", text),
+            log_text("fix", "wss://, or ws:// on 127.0.0.1, [::1] or a Unix socket"));
+    }
+}
+
+static struct listener listener_of(const struct endpoint *endpoint, int fd)
+{
+    struct listener listener = {
+        .fd = fd, .proxy = endpoint->proxy, .is_plain = endpoint->is_plain, .kind = LISTENER_UNIX};
+
+    if (endpoint->address.sin6_family != AF_UNIX) {
+        listener.kind = endpoint->address.sin6_family == AF_INET6 ? LISTENER_IPV6 : LISTENER_IPV4;
+    }
+    return listener;
+}
+
+static void give(struct runner *runner, const struct endpoint *endpoint, int fd)
+{
+    runner->listeners[runner->listener_count] = listener_of(endpoint, fd);
+    runner->listener_count++;
+}
+
+/*
+ * A Unix socket is one for all shards: the kernel has no SO_REUSEPORT for it. Each has a descriptor
+ * of its own, so that closing is the same everywhere.
+ */
+static int listen_on_path(struct runners *runners, const struct endpoint *endpoint,
+                          const struct listener_options *wanted)
+{
+    char message[RUNNERS_MESSAGE_SIZE];
+    int fd = listener_open(wanted, message, sizeof(message));
+
+    if (fd < 0) {
+        return service_fail(message);
+    }
+    listener_file_note(&runners->files[runners->file_count++], endpoint->path);
+    give(&runners->list[0], endpoint, fd);
+    for (uint32_t i = 1; i < runners->server->shard_count; i++) {
+        int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (copy < 0) {
+            return service_fail("too many open files: raise RLIMIT_NOFILE (LimitNOFILE=)");
+        }
+        give(&runners->list[i], endpoint, copy);
+    }
+    return 0;
+}
+
 /* One listening socket a shard for one address; a port of 0 is chosen by the first. */
+static int listen_on_address(struct runners *runners, const struct endpoint *endpoint,
+                             struct listener_options *wanted)
+{
+    char message[RUNNERS_MESSAGE_SIZE];
+
+    if (listener_probe(wanted, message, sizeof(message)) != 0) {
+        return service_fail(message);
+    }
+    for (uint32_t i = 0; i < runners->server->shard_count; i++) {
+        int fd = listener_open(wanted, message, sizeof(message));
+        if (fd < 0) {
+            return service_fail(message);
+        }
+        give(&runners->list[i], endpoint, fd);
+        wanted->address.sin6_port = htons(listener_port(fd));
+    }
+    if (runners->port == 0) {
+        runners->port = ntohs(wanted->address.sin6_port);
+    }
+    return 0;
+}
+
 static int listen_on(struct runners *runners, const struct options *options, const char *text)
 {
-    struct listener_options listener = {
+    struct endpoint endpoint;
+    struct listener_options wanted = {
         .backlog = options->listen_backlog,
         .user_timeout_ms = options->tcp_user_timeout_ms,
         .receive_buffer_size = options->socket_receive_size,
         .send_buffer_size = options->socket_send_size,
     };
-    char message[RUNNERS_MESSAGE_SIZE];
+    int parsed = endpoint_parse(slice_text(text), &endpoint);
 
-    if (address_parse(slice_text(text), &listener.address) != 0) {
-        (void)snprintf(message, sizeof(message), "listen: %s is no address", text);
-        return service_fail(message);
+    ASSERT(parsed == 0); /* as the options were read */
+    wanted.address = endpoint.address;
+    wanted.path = endpoint.path;
+    wanted.mode = endpoint.mode;
+    wanted.ipv6_only = endpoint.is_bracketed;
+    int result = endpoint.address.sin6_family == AF_UNIX
+                     ? listen_on_path(runners, &endpoint, &wanted)
+                     : listen_on_address(runners, &endpoint, &wanted);
+    if (result == 0) {
+        endpoint.address.sin6_port = wanted.address.sin6_port; /* chosen by the kernel, perhaps */
+        tell(&endpoint);
     }
-    /* A port alone is both families; [::] beside 0.0.0.0 must not be in its way. */
-    listener.ipv6_only = text[0] == '[';
-    if (listener_probe(&listener, message, sizeof(message)) != 0) {
-        return service_fail(message);
-    }
-    for (uint32_t i = 0; i < runners->server->shard_count; i++) {
-        struct runner *runner = &runners->list[i];
-        int fd = listener_open(&listener, message, sizeof(message));
-        if (fd < 0) {
-            return service_fail(message);
-        }
-        runner->listener_fds[runner->listener_count] = fd;
-        runner->is_ipv6[runner->listener_count] = listener.address.sin6_family == AF_INET6;
-        runner->listener_count++;
-        listener.address.sin6_port = htons(listener_port(fd));
-    }
-    if (runners->port == 0) {
-        runners->port = ntohs(listener.address.sin6_port);
-    }
-    return 0;
+    return result;
 }
 
 int runners_listen(struct runners *runners, const struct options *options)
@@ -70,7 +149,7 @@ size_t runners_list_listeners(const struct runners *runners, struct kernel_liste
         const struct runner *runner = &runners->list[i];
         for (uint32_t k = 0; k < runner->listener_count; k++) {
             listeners[count++] =
-                (struct kernel_listener){.fd = runner->listener_fds[k], .shard = i, .number = k};
+                (struct kernel_listener){.fd = runner->listeners[k].fd, .shard = i, .number = k};
         }
     }
     return count;
@@ -121,11 +200,11 @@ static void *run_shard(void *argument)
     say_started(runner->all, opened ? NULL : message);
     if (runner->all->failed) {
         for (uint32_t i = 0; i < runner->listener_count; i++) {
-            close(runner->listener_fds[i]);
+            close(runner->listeners[i].fd);
         }
     } else {
         for (uint32_t i = 0; i < runner->listener_count; i++) {
-            accepting_listen(runner->shard, runner->listener_fds[i], runner->is_ipv6[i]);
+            accepting_listen(runner->shard, &runner->listeners[i]);
         }
         while (shard_tick(runner->shard)) {
         }
@@ -215,5 +294,8 @@ void runners_join(struct runners *runners)
     pthread_mutex_unlock(&runners->mutex);
     for (uint32_t i = 0; i < started; i++) {
         pthread_join(runners->list[i].thread, NULL);
+    }
+    for (uint32_t i = 0; i < runners->file_count; i++) {
+        listener_file_remove(&runners->files[i]);
     }
 }

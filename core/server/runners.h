@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "io/listener.h"
 #include "server/shard.h"
 
 #include <pthread.h>
@@ -18,8 +19,7 @@ struct runners;
 struct runner {
     struct runners *all;
     uint32_t number;
-    int listener_fds[OPTIONS_LISTEN_MAX];
-    bool is_ipv6[OPTIONS_LISTEN_MAX];
+    struct listener listeners[OPTIONS_LISTEN_MAX];
     uint32_t listener_count;
     pthread_t thread;
     bool is_started;
@@ -30,7 +30,9 @@ struct runners {
     struct server *server;
     struct runner list[SHARDS_MAX];
     const void *blocks[SHARDS_MAX]; /* each shard's struct counts, once started */
-    uint16_t port;                  /* of the first address, host order */
+    uint16_t port;                  /* of the first address, host order; 0: only Unix sockets */
+    struct listener_file files[OPTIONS_LISTEN_MAX];
+    uint32_t file_count;
 
     /* Where the threads meet. */
     pthread_mutex_t mutex;

@@ -36,7 +36,7 @@ static int open_ticket_keys(struct service *service, const struct options *optio
 {
     char message[MESSAGE_SIZE];
 
-    if (!options->tls.tickets) {
+    if (!options->tls.tickets || options->tls.certificate_count == 0) {
         return 0;
     }
     service->server.tickets = ticket_keys_open(

@@ -20,6 +20,9 @@ int settings_open_certificates(struct settings *settings, char *message, size_t 
     struct certificate_files files[OPTIONS_CERTIFICATES_MAX];
     const struct options *options = settings->options;
 
+    if (options->tls.certificate_count == 0) {
+        return 0; /* no listener has TLS */
+    }
     for (uint32_t i = 0; i < options->tls.certificate_count; i++) {
         files[i] =
             (struct certificate_files){.certificate_path = options->tls.certificates[i].certificate,

@@ -316,7 +316,7 @@ void certificate_set_close(struct certificate_set *set)
 
 uint32_t certificate_set_count(const struct certificate_set *set)
 {
-    return set->count;
+    return set ? set->count : 0;
 }
 
 const struct certificate *certificate_set_at(const struct certificate_set *set, uint32_t number)

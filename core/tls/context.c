@@ -89,10 +89,10 @@ void contexts_close(struct contexts *contexts)
 int contexts_open(struct contexts *contexts, const struct certificate_set *certificates,
                   const struct context_options *options, char *message, size_t message_size)
 {
-    const uint32_t count = certificate_set_count(certificates);
+    const uint32_t count = certificates ? certificate_set_count(certificates) : 0;
     contexts->certificates = certificates;
     contexts->count = 0;
-    contexts->list = calloc(count, sizeof(WOLFSSL_CTX *));
+    contexts->list = calloc(count ? count : 1, sizeof(WOLFSSL_CTX *));
     while (contexts->list && contexts->count < count) {
         WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLS_server_method());
         if (!context) {

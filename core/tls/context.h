@@ -9,7 +9,7 @@
 struct WOLFSSL_CTX;
 
 struct contexts {
-    const struct certificate_set *certificates; /* borrowed */
+    const struct certificate_set *certificates; /* borrowed; NULL: none, then nor is a context */
     struct WOLFSSL_CTX **list;                  /* in its order */
     uint32_t count;
 };

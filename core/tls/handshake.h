@@ -17,7 +17,8 @@
 struct tls_server;
 
 struct tls_server_options {
-    const struct certificate_set *certificates; /* borrowed as long as the server lives */
+    const struct certificate_set *certificates; /* borrowed as long as the server lives; NULL: no
+                                                   handshake is ever started */
     struct ticket_keys *tickets;                /* NULL: no tickets */
     uint32_t handshakes_max;
     bool tls_1_2; /* also accept TLS 1.2 */

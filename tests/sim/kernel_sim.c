@@ -48,6 +48,7 @@ static void issue_accept(struct ring *ring, const struct submission *submission)
         ASSERT(!accept->armed || accept->number != submission->number);
         if (!accept->armed) {
             *accept = (struct accept){.armed = true,
+                                      .is_single = submission->is_single,
                                       .listener = (uint32_t)(submission->fd - LISTENER_FD),
                                       .number = submission->number};
             return;
@@ -253,8 +254,8 @@ static void step_accept(struct ring *ring, struct accept *accept)
         } else {
             ring->sockets[number] = (struct sim_socket){.connection = connection};
             event.result = (int32_t)number;
-            event.more = !sim_strikes(SIM_ACCEPT_ENDS);
-            ring->overflows += event.more ? 0 : 1;
+            event.more = !accept->is_single && !sim_strikes(SIM_ACCEPT_ENDS);
+            ring->overflows += event.more || accept->is_single ? 0 : 1;
         }
         accept->armed = event.more;
         (void)complete(ring, event);

@@ -44,6 +44,7 @@ struct submission {
     int fd;
     struct sockaddr_in6 *address;
     bool is_ipv6;
+    bool is_single; /* an accept that ends with the first */
 };
 
 struct completion {
@@ -55,6 +56,7 @@ struct completion {
 
 struct accept {
     bool armed;
+    bool is_single;
     uint32_t listener; /* of the network */
     uint32_t number;
 };

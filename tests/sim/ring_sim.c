@@ -117,6 +117,14 @@ void ring_accept(struct ring *ring, int listener_fd, uint32_t listener_number)
                      .operation = RING_ACCEPT, .fd = listener_fd, .number = listener_number});
 }
 
+void ring_accept_one(struct ring *ring, int listener_fd, uint32_t listener_number)
+{
+    submit(ring, (struct submission){.operation = RING_ACCEPT,
+                                     .fd = listener_fd,
+                                     .number = listener_number,
+                                     .is_single = true});
+}
+
 void ring_cancel_accept(struct ring *ring, uint32_t listener_number)
 {
     submit(ring, (struct submission){.operation = RING_CANCEL,

@@ -185,7 +185,11 @@ static void open_shard(struct world *world, uint32_t number)
         shard->generation = RING_GENERATION_MAX - weather_between(0, 10); /* it wraps soon */
     }
     world->listener_fds[number] = ring_sim_listen(BACKLOG);
-    accepting_listen(shard, world->listener_fds[number], world->is_ipv6);
+    const struct listener listener = {
+        .fd = world->listener_fds[number],
+        .kind = world->is_ipv6 ? LISTENER_IPV6 : LISTENER_IPV4,
+    };
+    accepting_listen(shard, &listener);
 }
 
 static void open_main_ring(struct world *world)

@@ -221,6 +221,26 @@ static void test_a_cancelled_accept_ends_and_takes_no_more(void **state)
     assert_int_equal(close(fd), 0);
 }
 
+static void test_rings_take_turns_on_one_listener(void **state)
+{
+    struct loopback *loopback = *state;
+    int fd = 0;
+
+    ring_cancel_accept(loopback->ring, LISTENER);
+    assert_int_equal(loopback_await(loopback, RING_ACCEPT, LISTENER).result, -ECANCELED);
+    ring_accept_one(loopback->ring, loopback->listener_fd, LISTENER);
+    fd = loopback_connect(loopback);
+    struct ring_event event = loopback_await(loopback, RING_ACCEPT, LISTENER);
+    assert_true(event.result >= 0);
+    assert_false(event.more);
+    assert_int_equal(close(fd), 0);
+    fd = loopback_connect(loopback);
+    assert_false(loopback_has(loopback, RING_ACCEPT, LISTENER)); /* left to others */
+    ring_accept_one(loopback->ring, loopback->listener_fd, LISTENER);
+    assert_true(loopback_await(loopback, RING_ACCEPT, LISTENER).result >= 0); /* it had waited */
+    assert_int_equal(close(fd), 0);
+}
+
 /* --- names --------------------------------------------------------------------------------------
  */
 
@@ -354,6 +374,7 @@ int main(void)
         TEST(test_a_number_is_used_again_after_its_close),
         TEST(test_a_full_table_ends_the_accept_and_it_can_be_armed_again),
         TEST(test_a_cancelled_accept_ends_and_takes_no_more),
+        TEST(test_rings_take_turns_on_one_listener),
         cmocka_unit_test(test_the_peer_of_an_ipv4_listener),
         cmocka_unit_test(test_the_peer_of_an_ipv6_listener),
         TEST(test_the_peer_of_a_reset_connection_still_has_a_name),

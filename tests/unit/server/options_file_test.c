@@ -2,6 +2,7 @@
  * Goal: an options file sets what it says over the defaults; whatever is wrong with it is told with
  * its line, its key and what is allowed.
  */
+#include "io/endpoint.h"
 #include "server/options.h"
 
 #include <setjmp.h>
@@ -177,8 +178,7 @@ static void wrong_values(void **state)
     (void)state;
     expect_messages("shards: many\nlisten: nowhere\n",
                     ":1: shards: \"many\" is not a whole number; allowed: 0, or 1 to 256\n"
-                    ":2: listen: \"nowhere\" is not allowed; allowed: PORT, A.B.C.D:PORT or "
-                    "[IPv6]:PORT\n");
+                    ":2: listen: \"nowhere\" is not allowed; allowed: " ENDPOINT_ALLOWED "\n");
     expect_messages("shards:\n", ":1: shards: has no value; allowed: one, or leave it out for the "
                                  "default\n");
     expect_messages("shards: ~\n",
