@@ -85,7 +85,7 @@ static bool parse_setting(struct slice setting, struct endpoint *endpoint)
 static bool parse_place(struct slice place, bool is_unix, struct endpoint *endpoint)
 {
     if (!is_unix) {
-        endpoint->is_bracketed = place.size > 0 && place.data[0] == '[';
+        endpoint->ipv6_only = place.size > 0 && place.data[0] == '[';
         return address_parse(place, &endpoint->address) == 0;
     }
     /* A name without a slash would depend on where the server was started. */

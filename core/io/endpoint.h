@@ -27,9 +27,9 @@ struct endpoint {
     struct sockaddr_in6 address;   /* family AF_INET, AF_INET6, or AF_UNIX: see path */
     char path[ENDPOINT_PATH_SIZE]; /* of a Unix socket, else "" */
     uint32_t mode;
-    uint8_t proxy;     /* the versions that may come, 0: no header */
-    bool is_plain;     /* no TLS */
-    bool is_bracketed; /* [::] is IPv6 alone; a port alone is both families */
+    uint8_t proxy;  /* the versions that may come, 0: no header */
+    bool is_plain;  /* no TLS */
+    bool ipv6_only; /* written as [::]: leaves IPv4 to others, as a port alone does not */
 };
 
 #define ENDPOINT_ALLOWED                                                                           \

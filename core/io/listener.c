@@ -180,10 +180,10 @@ static int open_listening(const struct listener_options *options, bool is_shared
 
 int listener_open(const struct listener_options *options, char *message, size_t message_size)
 {
-    const bool is_shared = options->address.sin6_family != AF_UNIX;
-    const int fd = open_listening(options, is_shared, message, message_size);
+    const bool is_unix = options->address.sin6_family == AF_UNIX;
+    const int fd = open_listening(options, !is_unix, message, message_size);
 
-    if (fd < 0 || !is_shared || options->address.sin6_port != 0) {
+    if (fd < 0 || is_unix || options->address.sin6_port != 0) {
         return fd;
     }
     /* Over a pause a socket keeps only a port that it was bound to by its number. */

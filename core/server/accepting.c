@@ -116,19 +116,17 @@ void accepting_named(struct shard *shard, const struct ring_event *event)
     begin(shard, number);
 }
 
-/* The listener has no accept armed, and wants one. A Unix socket that is shut down never listens
- * again, so in a drain it goes on: whoever comes is let in and turned away at once. */
+/* The listener has no accept armed, and wants one. */
 static bool is_due(const struct shard *shard, const struct listener *listener)
 {
-    const bool is_wanted = !drain_is_on(shard) || listener->kind == LISTENER_UNIX;
-
-    return !listener->is_armed && is_wanted &&
+    return !listener->is_armed && (!drain_is_on(shard) || listener->kind == LISTENER_UNIX) &&
            shard->conns.count < shard->server->budget->sockets_max;
 }
 
 /* Listens again after a drain; false when it cannot now. */
-static bool resume(struct shard *shard, struct listener *listener)
+static bool resume(struct shard *shard, uint32_t number)
 {
+    struct listener *listener = &shard->accepting.listeners[number];
     const int error = listener_resume(listener->fd, shard->server->options->listen_backlog);
 
     if (error != 0) {
@@ -148,12 +146,12 @@ static bool resume(struct shard *shard, struct listener *listener)
  */
 void accepting_rearm(struct shard *shard)
 {
-    struct accepting *accepting = &shard->accepting;
+    const struct accepting *accepting = &shard->accepting;
 
     for (uint32_t i = 0; i < accepting->count; i++) {
-        struct listener *listener = &accepting->listeners[i];
+        const struct listener *listener = &accepting->listeners[i];
         if (is_due(shard, listener) && shard->now_ms >= accepting->again_at_ms &&
-            (!listener->is_paused || resume(shard, listener))) {
+            (!listener->is_paused || resume(shard, i))) {
             arm(shard, i);
         }
     }

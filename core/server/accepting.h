@@ -48,7 +48,8 @@ MUST_CHECK uint64_t accepting_wait_ms(const struct shard *shard);
 
 /* A drain begins: cancels the accepts; then, in each of its ticks, pauses the listeners whose
  * accept has ended, so that whoever comes is refused by the kernel at once, and may try another
- * host. True when none listens. */
+ * host. True when none listens. A Unix socket cannot be paused and taken up again: from it
+ * connections are accepted and closed, which its proxy sees as soon. */
 void accepting_cancel(struct shard *shard);
 MUST_CHECK bool accepting_end(struct shard *shard);
 

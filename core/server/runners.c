@@ -118,9 +118,9 @@ static int listen_on(struct runners *runners, const struct options *options, con
 
     ASSERT(parsed == 0); /* as the options were read */
     wanted.address = endpoint.address;
+    wanted.ipv6_only = endpoint.ipv6_only;
     wanted.path = endpoint.path;
     wanted.mode = endpoint.mode;
-    wanted.ipv6_only = endpoint.is_bracketed;
     int result = endpoint.address.sin6_family == AF_UNIX
                      ? listen_on_path(runners, &endpoint, &wanted)
                      : listen_on_address(runners, &endpoint, &wanted);
