@@ -147,7 +147,7 @@ class Listeners(unittest.TestCase):
         clients = [self.upgrade(server, self.open_unix()) for _ in range(30)]
         shares = [server.metric("limpet_connections_open", shard=str(number)) for number in range(3)]
         self.assertEqual(sum(shares), 30)
-        self.assertGreaterEqual(min(shares), 5, shares)
+        self.assertLess(max(shares), 30, shares)  # who is busy takes fewer, but none takes all
         for client in clients[:3]:
             self.exchange(client)
 

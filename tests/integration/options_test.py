@@ -227,8 +227,9 @@ class Options(unittest.TestCase):
         process = subprocess.Popen([LIMPET, "serve", "--options", path, "--admin.listen", ""], stderr=subprocess.PIPE,
                                    text=True)
         with process:
-            line = json.loads(process.stderr.readline())
-            self.assertEqual((line["level"], line["event"]), ("info", "listening"))
+            for event in ("listener", "listening"):
+                line = json.loads(process.stderr.readline())
+                self.assertEqual((line["level"], line["event"]), ("info", event))
             process.terminate()
             rest = [json.loads(line) for line in process.stderr]
         self.assertEqual([line["event"] for line in rest], ["stopping", "stopped"])
