@@ -196,6 +196,11 @@ void conn_free(struct shard *shard, uint32_t number)
     pool_give(&shard->conns, number);
 }
 
+static bool owes_update(struct shard *shard, const struct conn *conn)
+{
+    return conn->tls != NONE && tls_update_due(conn_tls(shard, conn));
+}
+
 /* Somebody will wake it: a wait, an operation that completes, or the flush of the next tick. */
 static void check_is_driven(struct shard *shard, uint32_t number)
 {
@@ -214,9 +219,7 @@ static void check_is_driven(struct shard *shard, uint32_t number)
     case CONN_OPEN:
     case CONN_CLOSING:
         ASSERT(conn->in_flight & reading);
-        if (conn->tls != NONE && tls_update_due(conn_tls(shard, conn))) {
-            ASSERT(writing);
-        }
+        ASSERT(writing || !owes_update(shard, conn));
         break;
     case CONN_LINGER:
         ASSERT(writing || conn->in_flight & reading);
