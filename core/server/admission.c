@@ -52,9 +52,35 @@ static uint32_t places_left(const struct shard *shard, enum admission_class clas
     return left < left_of_class ? left : left_of_class;
 }
 
-bool admission_is_crowded(const struct shard *shard, enum admission_class class)
+/* Begins another window when the last one is over; one without any completed lies between when two
+ * have passed. */
+static void roll_window(struct shard *shard)
 {
-    return queue_count(&shard->admission.waiting[class]) > places_left(shard, class);
+    struct admission *admission = &shard->admission;
+    const uint64_t age_ms = shard->now_ms - admission->window_ms;
+
+    if (age_ms >= ADMISSION_WINDOW_MS) {
+        admission->done_before = age_ms < UINT64_C(2) * ADMISSION_WINDOW_MS ? admission->done : 0;
+        admission->done = 0;
+        admission->window_ms = shard->now_ms;
+    }
+}
+
+void admission_done(struct shard *shard)
+{
+    roll_window(shard);
+    shard->admission.done++;
+}
+
+bool admission_is_crowded(struct shard *shard, enum admission_class class)
+{
+    const struct admission *admission = &shard->admission;
+
+    roll_window(shard);
+    const uint32_t done =
+        admission->done > admission->done_before ? admission->done : admission->done_before;
+    return queue_count(&admission->waiting[class]) > places_left(shard, class) &&
+           done < (shard->server->budget->handshakes_max + 1) / 2;
 }
 
 void admission_hold(struct shard *shard, enum admission_class class, bool begins)

@@ -39,6 +39,9 @@ struct admission {
     struct queue waiting[ADMISSION_CLASSES]; /* numbers of connections, the oldest first */
     uint32_t held[ADMISSION_CLASSES];        /* handshakes in flight */
     enum admission_class turn;               /* who goes first when both could */
+    uint32_t done;                           /* handshakes completed since window_ms */
+    uint32_t done_before;                    /* and in the window before it */
+    uint64_t window_ms;
     struct bucket bucket;
 };
 
@@ -59,8 +62,16 @@ MUST_CHECK uint32_t admission_overdue(struct shard *shard);
 /* A handshake of the class has begun, or ended. */
 void admission_hold(struct shard *shard, enum admission_class class, bool begins);
 
-/* More of the class wait than there are places left for them. */
-MUST_CHECK bool admission_is_crowded(const struct shard *shard, enum admission_class class);
+/* A handshake was completed. */
+void admission_done(struct shard *shard);
+
+/*
+ * More of the class wait than there are places left for them, and places do not come free by
+ * themselves: in ADMISSION_WINDOW_MS fewer handshakes were completed than half the places. Then who
+ * is slow must give way. In a storm of honest clients that would throw away work for nothing.
+ */
+#define ADMISSION_WINDOW_MS 2000u
+MUST_CHECK bool admission_is_crowded(struct shard *shard, enum admission_class class);
 
 /* Until admission_next or admission_overdue has something to give, if nothing else happens;
  * UINT64_MAX: never. */

@@ -182,6 +182,7 @@ static void done(struct shard *shard, uint32_t number, const struct handshake_re
                   (shard->now_ms - opening->accepted_ms) * COUNTS_MS_NS, COUNTS_MS_NS);
     handshake_keys(shard->tls_server, opening->handshake, &keys);
     opening_end_handshake(shard, opening);
+    admission_done(shard);
     bool kept = conn_keep_keys(shard, conn, &keys);
     secret_wipe(&keys, sizeof(keys));
     if (!kept) {

@@ -283,6 +283,29 @@ static void a_class_never_holds_all_places(void **unused)
     }
 }
 
+static void places_that_come_free_are_waited_for(void **unused)
+{
+    (void)unused;
+    arrive_many(ADMISSION_NEW, 2 * PLACES);
+    assert_true(admission_is_crowded(shard, ADMISSION_NEW));
+    for (uint32_t i = 0; i < PLACES / 2; i++) {
+        assert_true(admission_is_crowded(shard, ADMISSION_NEW));
+        admission_done(shard);
+    }
+    assert_false(admission_is_crowded(shard, ADMISSION_NEW));
+    set_now(START_MS + ADMISSION_WINDOW_MS); /* the last window's count holds for one more */
+    assert_false(admission_is_crowded(shard, ADMISSION_NEW));
+    set_now(START_MS + UINT64_C(2) * ADMISSION_WINDOW_MS - 1);
+    assert_false(admission_is_crowded(shard, ADMISSION_NEW));
+    set_now(START_MS + UINT64_C(2) * ADMISSION_WINDOW_MS);
+    assert_true(admission_is_crowded(shard, ADMISSION_NEW));
+    for (uint32_t i = 0; i < PLACES / 2; i++) {
+        admission_done(shard);
+    }
+    set_now(START_MS + UINT64_C(5) * ADMISSION_WINDOW_MS); /* long ago */
+    assert_true(admission_is_crowded(shard, ADMISSION_NEW));
+}
+
 /* --- the wait --------------------------------------------------------------------------------- */
 
 static void who_waited_too_long_is_overdue(void **unused)
@@ -348,6 +371,8 @@ int main(void)
                                         close_shard),
         cmocka_unit_test_setup_teardown(the_rate_is_the_whole_servers, open_shard, close_shard),
         cmocka_unit_test_setup_teardown(a_class_never_holds_all_places, open_shard, close_shard),
+        cmocka_unit_test_setup_teardown(places_that_come_free_are_waited_for, open_shard,
+                                        close_shard),
         cmocka_unit_test_setup_teardown(who_waited_too_long_is_overdue, open_shard, close_shard),
         cmocka_unit_test_setup_teardown(without_a_bound_nobody_is_overdue, open_shard, close_shard),
         cmocka_unit_test_setup_teardown(a_long_wait_counts_as_delayed, open_shard, close_shard),
