@@ -72,7 +72,8 @@
 const struct metric counts_metrics[] = {
     GAUGE("connections_open", "Connections open now: upgraded, not yet closing.", connections_open),
     GAUGE("connections_held", "Sockets accepted and not yet closed, in any stage.", connections_held),
-    GAUGE("connections_capacity", "Sockets that the shard can hold.", connections_capacity),
+    GAUGE("connections_capacity", "Connections that the server can hold here, each shard's share; limpet_connections_bound_by_info tells why no more.", connections_capacity),
+    GAUGE("sockets_max", "Sockets that the shard's table holds: connections, those on their way to be one, and some to spare.", sockets_max),
     COUNTER("accepted_total", "Sockets accepted.", accepted),
     COUNTER("accept_errors_total", "Accepts that failed (descriptors, memory).", accept_errors),
     HANDSHAKE(FULL, "full"),

@@ -78,9 +78,10 @@ enum counted_pool {
 #define COUNTS_MS_NS 1000000u
 
 struct counts {
-    struct counter connections_open; /* gauge: after the upgrade */
-    struct counter connections_held; /* gauge: every accepted socket */
-    struct counter connections_capacity;
+    struct counter connections_open;     /* gauge: after the upgrade */
+    struct counter connections_held;     /* gauge: every accepted socket */
+    struct counter connections_capacity; /* gauge: of the server's, this shard's share */
+    struct counter sockets_max;          /* gauge: of its table */
     struct counter accepted;
     struct counter accept_errors; /* ENFILE, EMFILE, ... */
     struct counter handshakes[HANDSHAKE_OUTCOMES];
@@ -131,6 +132,7 @@ struct counts {
     struct counter drain_state;              /* gauge: enum drain_state */
     struct counter drain_remaining;          /* gauge: open connections that it has yet to tell */
     struct counter drain_closed;
+    struct counter drain_order;      /* the last order that it follows; no metric */
     struct histogram tick_time;      /* ns, base 1 us */
     struct histogram timer_lag;      /* ns, base 1 ms: from a deadline to its work */
     struct histogram handshake_time; /* ns, base 1 ms: accept to Finished */

@@ -30,7 +30,9 @@ static struct sum sum_up(const struct run *run)
 
     for (uint32_t i = 0; i < run->service.server.shard_count; i++) {
         const struct counts *counts = run->runners.blocks[i];
-        const uint64_t state = counter_read(&counts->drain_state);
+        const bool has_seen =
+            counter_read(&counts->drain_order) == counter_read(&run->service.server.order);
+        const uint64_t state = has_seen ? counter_read(&counts->drain_state) : DRAIN_NONE;
         const uint64_t open = counter_read(&counts->connections_open);
         sum.open += open;
         sum.remaining += state == DRAIN_NONE ? open : counter_read(&counts->drain_remaining);

@@ -20,6 +20,10 @@
 const struct metric reload_metrics[] = {
     COUNTED("taken", taken),
     COUNTED("refused", refused),
+    {"limpet_certificate_expiry_timestamp_seconds",
+     "When the first of the certificates in use expires, in Unix time; 0: there is none.",
+     METRIC_GAUGE, NULL, NULL, offsetof(struct reload_counts, certificate_expires_s), 0, NULL,
+     NULL},
 };
 const size_t reload_metrics_size = sizeof(reload_metrics) / sizeof(reload_metrics[0]);
 
@@ -242,6 +246,7 @@ static bool run_reload(struct run *run, struct reload *reload)
     if (good) {
         take(run, reload);
         counter_add(&run->reload_counts.taken, 1);
+        reload_note_expiry(run);
         log_taken(reload);
     } else {
         throw_away(reload);
@@ -306,6 +311,18 @@ static void write_lines(struct json_out *out, const struct run *run, const struc
     if (!reload->is_taken) {
         json_out_text(out, "a thread is busy and takes it later\n");
     }
+}
+
+void reload_note_expiry(struct run *run)
+{
+    const struct certificate_set *set = running(run)->certificates;
+    int64_t first_s = 0;
+
+    for (uint32_t i = 0; i < certificate_set_count(set); i++) {
+        const int64_t expires_s = certificate_set_at(set, i)->expires_s;
+        first_s = first_s == 0 || expires_s < first_s ? expires_s : first_s;
+    }
+    counter_set(&run->reload_counts.certificate_expires_s, first_s > 0 ? (uint64_t)first_s : 0);
 }
 
 void reload_signal(struct run *run)

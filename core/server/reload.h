@@ -15,10 +15,14 @@ struct run;
 struct reload_counts {
     struct counter taken;
     struct counter refused;
+    struct counter certificate_expires_s; /* the first of those in use; Unix time, 0: none */
 };
 
 extern const struct metric reload_metrics[]; /* of struct reload_counts */
 extern const size_t reload_metrics_size;
+
+/* Notes when the first certificate in use expires: at the start, and after each reload. */
+void reload_note_expiry(struct run *run);
 
 /* SIGHUP: what came of it is logged. */
 void reload_signal(struct run *run);

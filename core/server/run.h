@@ -27,6 +27,10 @@ struct run {
     struct metrics reload_metrics;
     const void *reload_block;
     struct reload_counts reload_counts;
+    struct metric bound_metric; /* what bounds limpet_connections_capacity */
+    struct metrics bound_metrics;
+    const void *bound_block;
+    struct counter bound_value; /* 1 */
     struct relay_thread *relay;
     uint64_t stop_by_ms;
     struct drain_record drain;

@@ -118,7 +118,25 @@ static int open_admin(struct run *run, const struct options *options)
         .blocks = &run->reload_block,
         .block_count = 1,
         .is_shared = true,
+        .next = &run->bound_metrics,
     };
+    counter_set(&run->bound_value, 1);
+    run->bound_block = &run->bound_value;
+    run->bound_metric = (struct metric){
+        .name = "limpet_connections_bound_by_info",
+        .help = "What bounds limpet_connections_capacity, as told at the start.",
+        .type = METRIC_GAUGE,
+        .label = "reason",
+        .label_value = run->service.budget.bound_by,
+    };
+    run->bound_metrics = (struct metrics){
+        .table = &run->bound_metric,
+        .table_size = 1,
+        .blocks = &run->bound_block,
+        .block_count = 1,
+        .is_shared = true,
+    };
+    reload_note_expiry(run);
     if (options->admin.listen[0] == '\0') {
         return 0;
     }

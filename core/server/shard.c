@@ -153,6 +153,14 @@ static bool open_services(struct shard *shard, char *message, size_t message_siz
     return shard->tls_server != NULL;
 }
 
+/* The shards' shares add up to what the server holds. */
+static uint32_t share_of_capacity(const struct server *server, uint32_t number)
+{
+    const uint32_t all = server->budget->connections_max;
+
+    return all / server->shard_count + (number < all % server->shard_count ? 1 : 0);
+}
+
 struct shard *shard_open(const struct server *server, uint32_t number, char *message,
                          size_t message_size)
 {
@@ -182,7 +190,8 @@ struct shard *shard_open(const struct server *server, uint32_t number, char *mes
         shard_close(shard);
         return NULL;
     }
-    counter_set(&shard->counts.connections_capacity, server->budget->sockets_max);
+    counter_set(&shard->counts.connections_capacity, share_of_capacity(server, number));
+    counter_set(&shard->counts.sockets_max, server->budget->sockets_max);
     counter_set(&shard->counts.pool_size[COUNTED_TLS], server->budget->sockets_max);
     counter_set(&shard->counts.pool_size[COUNTED_OPENINGS], server->budget->openings_max);
     counter_set(&shard->counts.pool_size[COUNTED_PARTIALS], server->budget->partials_max);
@@ -339,6 +348,7 @@ static void measure(struct shard *shard)
     counter_set(&counts->subscriptions, channel_counts.subscriptions);
     counter_set(&counts->timers, shard->wheel.count);
     counter_set(&counts->drain_state, shard->drain.state);
+    counter_set(&counts->drain_order, shard->drain.order);
     counter_set(&counts->drain_remaining, drain_is_on(shard) ? shard->serving_count : 0);
     counter_add(&counts->ticks, 1);
     counter_set(&counts->ticked_ms, shard->now_ms);

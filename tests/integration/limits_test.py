@@ -103,7 +103,7 @@ class Limits(unittest.TestCase):
         # The smallest table: sockets of 1 connection, its handshakes and the spare ones.
         server = self.server("--limits.connections-max", 1, "--limits.handshakes-max", 1,
                              "--limits.handshakes-per-tick-max", 1, shards=1)
-        capacity = int(server.metric("limpet_connections_capacity"))
+        capacity = int(server.metric("limpet_sockets_max"))
         sockets = [server.connect() for _ in range(capacity + 50)]
         server.wait_metric("limpet_connections_held", capacity)
         for sock in sockets:
