@@ -183,6 +183,17 @@ uint32_t admission_next(struct shard *shard)
     return number;
 }
 
+bool admission_pass(struct shard *shard)
+{
+    const struct bucket_rate rate = rate_of(shard);
+    const bool passes = bucket_take(&shard->admission.bucket, &rate, shard->now_ns);
+
+    counter_add(
+        &shard->counts.admissions[ADMISSION_NEW][passes ? ADMISSION_ADMITTED : ADMISSION_REFUSED],
+        1);
+    return passes;
+}
+
 uint32_t admission_overdue(struct shard *shard)
 {
     const uint32_t most_ms = shard->options->deadlines.admission_wait_ms;

@@ -50,6 +50,10 @@ MUST_CHECK int admission_open(struct admission *admission, uint32_t count_max);
 void admission_close(struct admission *admission);
 void admission_trim(struct admission *admission);
 
+/* A request that came without TLS: counted, and false when it is to be answered 503, at once, for
+ * by the rate no more are admitted now. */
+MUST_CHECK bool admission_pass(struct shard *shard);
+
 /* A connection's ClientHello is whole: it waits from now on. */
 void admission_wait(struct shard *shard, uint32_t number, enum admission_class class);
 

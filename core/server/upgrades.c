@@ -189,6 +189,11 @@ static void decide(struct shard *shard, uint32_t number, struct upgrade *upgrade
 {
     struct token_claims claims = {0};
 
+    if (opening_listener(shard, number)->is_plain && !admission_pass(shard)) {
+        counter_add(&shard->counts.refused[REFUSED_ADMISSION], 1);
+        refuse(shard, number, upgrade, UPGRADE_FULL);
+        return;
+    }
     if (!shard->token_keys) {
         permit(shard, number, upgrade, &claims);
         return;

@@ -110,6 +110,23 @@ class Admission(unittest.TestCase):
         self.assertEqual(self.admitted(server, "new"), 50)
         self.assertEqual(server.metric("limpet_refused_total"), 0)
 
+    def test_without_tls_a_request_beyond_the_rate_is_answered_503(self):
+        server = self.server("--listen", "ws://127.0.0.1:0", "--limits.admissions-per-s", 1,
+                             "--limits.admission-burst", 3)
+        server.pause()
+        clients = [WebSocket(server.connect()) for _ in range(20)]
+        for client in clients:
+            client.sock.sendall(server.request())
+        server.go_on()
+        heads = [client.read_head() for client in clients]
+        refused = [dict(headers) for status, headers, _ in heads if status == 503]
+        self.assertEqual(sorted(status for status, _, _ in heads), [101] * (20 - len(refused)) + [503] * len(refused))
+        self.assertIn(len(refused), range(1, 18))  # 17, unless it takes seconds
+        self.assertTrue(all("Retry-After" in headers for headers in refused))
+        self.assertEqual(server.metric("limpet_refused_total", limit="admission"), len(refused))
+        for client in clients:
+            client.sock.close()
+
     def test_a_503_says_when_to_try_again_and_not_to_all_the_same(self):
         server = self.server("--limits.connections-max", 1)
         client = server.websocket()

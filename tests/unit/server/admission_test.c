@@ -256,6 +256,22 @@ static void the_rate_is_the_whole_servers(void **unused)
     assert_int_equal(taken[ADMISSION_NEW], 200);
 }
 
+static void requests_without_tls_take_tokens_too(void **unused)
+{
+    (void)unused;
+    options.limits.admissions_per_s = 10;
+    options.limits.admission_burst = 2;
+    assert_true(admission_pass(shard));
+    assert_true(admission_pass(shard));
+    assert_false(admission_pass(shard));
+    (void)arrive(ADMISSION_RETURNING);
+    assert_int_equal(admission_next(shard), NONE);
+    assert_int_equal(counted(ADMISSION_NEW, ADMISSION_ADMITTED), 2);
+    assert_int_equal(counted(ADMISSION_NEW, ADMISSION_REFUSED), 1);
+    options.limits.admissions_per_s = 0;
+    assert_true(admission_pass(shard));
+}
+
 /* --- places ----------------------------------------------------------------------------------- */
 
 /* Handshakes in flight are the TLS server's; here only what a class holds counts. */
@@ -370,6 +386,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_rate_is_shared_by_those_who_wait, open_shard,
                                         close_shard),
         cmocka_unit_test_setup_teardown(the_rate_is_the_whole_servers, open_shard, close_shard),
+        cmocka_unit_test_setup_teardown(requests_without_tls_take_tokens_too, open_shard,
+                                        close_shard),
         cmocka_unit_test_setup_teardown(a_class_never_holds_all_places, open_shard, close_shard),
         cmocka_unit_test_setup_teardown(places_that_come_free_are_waited_for, open_shard,
                                         close_shard),
