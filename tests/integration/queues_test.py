@@ -10,6 +10,7 @@ import os
 import selectors
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -18,6 +19,7 @@ from limpet import BINARY, LIMPET, PATIENCE, SANITIZED, Server, WebSocket, main,
 
 BENCH = os.environ.get("LIMPET_BENCH", "build/release/limpet-bench")
 BACKLOG = 8
+INSIDE = "LIMPET_TEST_NETWORK"
 
 
 def listen_overflows():
@@ -111,7 +113,7 @@ sys.exit(subprocess.run(sys.argv[1:]).returncode)
 
 
 def has_networks():
-    return subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode == 0
+    return subprocess.run(["unshare", "-n", "ip", "link", "set", "lo", "up"], capture_output=True, check=False).returncode == 0
 
 
 @unittest.skipUnless(has_networks(), "no network namespace of our own: 28,232 ports are too many to use up")
@@ -154,4 +156,7 @@ class Ports(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    if has_networks() and INSIDE not in os.environ:  # where nobody else's overflows are counted
+        os.environ[INSIDE] = "1"
+        os.execvp("unshare", ["unshare", "-n", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh", sys.executable, *sys.argv])
     main()
