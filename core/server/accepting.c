@@ -6,13 +6,15 @@
 #include "server/handshakes.h"
 #include "server/inbound.h"
 #include "server/opening.h"
+#include "server/settings.h"
 #include "server/shard.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-#define RETRY_MS        10   /* after an accept that failed */
-#define LISTEN_RETRY_MS 1000 /* after a drain, when the system refuses */
+#define RETRY_MS         10    /* after an accept that failed */
+#define NETWORK_LINES_MS 60000 /* whoever is banned comes all day */
+#define LISTEN_RETRY_MS  1000  /* after a drain, when the system refuses */
 
 static void arm(struct shard *shard, uint32_t number)
 {
@@ -87,13 +89,54 @@ void accepting_accepted(struct shard *shard, const struct ring_event *event)
                    &opening->peer);
 }
 
+static void log_network(struct shard *shard, const struct sockaddr_in6 *peer, const char *option)
+{
+    char text[ADDRESS_TEXT_SIZE];
+    uint64_t suppressed;
+
+    if (log_limit_pass(&shard->network_lines, shard->now_ms, NETWORK_LINES_MS, &suppressed)) {
+        address_format(peer, text);
+        LOG(LOG_INFO, "connection refused by its network", log_text("peer", text),
+            log_text("option", option), log_number("suppressed", (int64_t)suppressed));
+    }
+}
+
+/* The address may come in, as for the lists of networks and the limit for each; else the
+ * connection has been refused. */
+static bool is_let_in(struct shard *shard, uint32_t number)
+{
+    struct conn *conn = conn_at(shard, number);
+    const struct sockaddr_in6 *peer = &opening_of(shard, conn)->peer;
+    const struct settings *settings = shard->settings;
+    struct tally *addresses = shard->server->addresses;
+    const uint32_t address_max = shard->options->limits.connections_per_address_max;
+    uint8_t key[16];
+
+    address_key(peer, key);
+    if (settings && networks_have(&settings->banned, key)) {
+        log_network(shard, peer, "limits.banned");
+        accepting_refuse(shard, number, REFUSED_BANNED);
+        return false;
+    }
+    if (settings && !settings->allows_all && !networks_have(&settings->allowed, key)) {
+        log_network(shard, peer, "limits.allowed");
+        accepting_refuse(shard, number, REFUSED_NOT_ALLOWED);
+        return false;
+    }
+    if (addresses && address_max > 0 &&
+        tally_enter(addresses, slice_from(key, sizeof(key)), address_max, &conn->address) !=
+            TALLY_COUNTED) {
+        conn->address = NONE;
+        accepting_refuse(shard, number, REFUSED_ADDRESS);
+        return false;
+    }
+    return true;
+}
+
 void accepting_named(struct shard *shard, const struct ring_event *event)
 {
     uint32_t number = event->number;
     struct conn *conn = conn_at(shard, number);
-    struct tally *addresses = shard->server->addresses;
-    const uint32_t address_max = shard->options->limits.connections_per_address_max;
-    uint8_t key[16];
 
     conn_completed(shard, number, CONN_NAMING);
     if (conn->state == CONN_DEAD) {
@@ -104,16 +147,9 @@ void accepting_named(struct shard *shard, const struct ring_event *event)
         conn_kill(shard, number);
         return;
     }
-    if (addresses && address_max > 0) {
-        address_key(&opening_of(shard, conn)->peer, key);
-        if (tally_enter(addresses, slice_from(key, sizeof(key)), address_max, &conn->address) !=
-            TALLY_COUNTED) {
-            conn->address = NONE;
-            accepting_refuse(shard, number, REFUSED_ADDRESS);
-            return;
-        }
+    if (is_let_in(shard, number)) {
+        begin(shard, number);
     }
-    begin(shard, number);
 }
 
 /* The listener has no accept armed, and wants one. */

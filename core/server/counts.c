@@ -136,6 +136,8 @@ const struct metric counts_metrics[] = {
     TOKEN(WRONG_AUDIENCE, "wrong_audience"),
     TOKEN(BAD_CLAIM, "bad_claim"),
     REFUSED(CONNECTIONS, "connections"),
+    REFUSED(BANNED, "banned"),
+    REFUSED(NOT_ALLOWED, "not_allowed"),
     REFUSED(ADDRESS, "address"),
     REFUSED(USER, "user"),
     REFUSED(MEMORY, "memory"),

@@ -57,6 +57,8 @@ enum close_cause {
 
 enum refusal {
     REFUSED_CONNECTIONS, /* the whole server or shard is full */
+    REFUSED_BANNED,      /* limits.banned */
+    REFUSED_NOT_ALLOWED, /* limits.allowed */
     REFUSED_ADDRESS,     /* per address */
     REFUSED_USER,        /* per user */
     REFUSED_MEMORY,      /* arena or pool exhausted */

@@ -110,6 +110,10 @@ struct options {
     } token;
 
     struct {
+        struct option_names banned;           /* networks; empty: none */
+        char *banned_file;                    /* one a line; NULL: none */
+        struct option_names allowed;          /* networks; empty, and no file: all */
+        char *allowed_file;                   /* likewise */
         uint32_t connections_max;             /* whole server; 0: what the limits allow */
         uint32_t connections_per_address_max; /* 0: no limit */
         uint32_t connections_per_user_max;    /* 0: no limit */

@@ -28,6 +28,7 @@ enum option_check {
     OPTION_ADDRESS_OR_EMPTY,
     OPTION_PATH,         /* begins with a slash */
     OPTION_ORIGIN,       /* scheme://host, no path */
+    OPTION_NETWORK,      /* 192.0.2.0/24 */
     OPTION_HTTP_TOKEN,   /* RFC 9110, section 5.6.2 */
     OPTION_ZERO,         /* numbers: 0 is allowed beside the range */
     OPTION_POWER_OF_TWO, /* numbers */

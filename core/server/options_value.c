@@ -1,6 +1,7 @@
 #include "server/options_value.h"
 
 #include "io/endpoint.h"
+#include "io/networks.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -157,6 +158,15 @@ static bool has_control_character(const char *text)
     return false;
 }
 
+static bool is_network(const char *text)
+{
+    struct networks networks = {.ranges = NULL};
+    const int error = networks_add(&networks, slice_text(text));
+
+    networks_close(&networks);
+    return error == 0;
+}
+
 /* NULL, or what is allowed. */
 static const char *check_text(enum option_check check, const char *text)
 {
@@ -180,6 +190,8 @@ static const char *check_text(enum option_check check, const char *text)
         return text[0] == '/' ? NULL : "a path that begins with /";
     case OPTION_ORIGIN:
         return is_origin(text) ? NULL : "scheme://host or scheme://host:port, without a path";
+    case OPTION_NETWORK:
+        return is_network(text) ? NULL : "a network, as 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32";
     case OPTION_HTTP_TOKEN:
         return is_http_token(text) ? NULL : "letters, digits and !#$%&'*+-.^_`|~";
     case OPTION_ANY:

@@ -94,7 +94,8 @@ static bool open_settings(const struct run *run, struct reload *reload)
     reload->settings = settings_new(options, options);
     ASSERT(reload->settings != NULL);
     return settings_open_certificates(reload->settings, reload->message, MESSAGE_SIZE) == 0 &&
-           settings_open_token_keys(reload->settings, reload->message, MESSAGE_SIZE) == 0;
+           settings_open_token_keys(reload->settings, reload->message, MESSAGE_SIZE) == 0 &&
+           settings_open_networks(reload->settings, reload->message, MESSAGE_SIZE) == 0;
 }
 
 static bool has_certificate(const struct certificate_set *set,

@@ -32,6 +32,14 @@ static int open_token_keys(struct settings *settings)
                : service_fail(message);
 }
 
+static int open_networks(struct settings *settings)
+{
+    char message[MESSAGE_SIZE];
+
+    return settings_open_networks(settings, message, sizeof(message)) == 0 ? 0
+                                                                           : service_fail(message);
+}
+
 static int open_ticket_keys(struct service *service, const struct options *options)
 {
     char message[MESSAGE_SIZE];
@@ -89,7 +97,8 @@ static int open_settings(struct service *service, const struct options *options)
     if (!settings) {
         return service_fail("no memory");
     }
-    if (open_certificates(settings) != 0 || open_token_keys(settings) != 0) {
+    if (open_certificates(settings) != 0 || open_token_keys(settings) != 0 ||
+        open_networks(settings) != 0) {
         settings_free(settings);
         return -1;
     }
@@ -138,7 +147,8 @@ int service_check(struct service *service, const struct options *options)
         result = service_fail(message);
     }
     const int results[] = {open_certificates(settings), open_ticket_keys(service, options),
-                           open_token_keys(settings), open_api_keys(service, options)};
+                           open_token_keys(settings), open_networks(settings),
+                           open_api_keys(service, options)};
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
         result = results[i] != 0 ? -1 : result;
     }

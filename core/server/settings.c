@@ -48,6 +48,34 @@ int settings_open_token_keys(struct settings *settings, char *message, size_t me
     return settings->token_keys ? 0 : -1;
 }
 
+/* A list and a file together. */
+static int open_networks(struct networks *networks, const struct option_names *list,
+                         const char *path, char *message, size_t message_size)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        const int error = networks_add(networks, slice_text(list->names[i]));
+        ASSERT(error == 0); /* as it was set */
+    }
+    if (path && networks_add_file(networks, path, message, message_size) != 0) {
+        return -1;
+    }
+    networks_sort(networks);
+    return 0;
+}
+
+int settings_open_networks(struct settings *settings, char *message, size_t message_size)
+{
+    const struct options *options = settings->options;
+
+    settings->allows_all = options->limits.allowed.count == 0 && !options->limits.allowed_file;
+    return open_networks(&settings->banned, &options->limits.banned, options->limits.banned_file,
+                         message, message_size) == 0 &&
+                   open_networks(&settings->allowed, &options->limits.allowed,
+                                 options->limits.allowed_file, message, message_size) == 0
+               ? 0
+               : -1;
+}
+
 void settings_desk_open(struct settings_desk *desk)
 {
     *desk = (struct settings_desk){.oldest = NULL};
@@ -61,6 +89,8 @@ void settings_free(struct settings *settings)
     }
     token_keys_close(settings->token_keys_own);
     certificate_set_close(settings->certificates_own);
+    networks_close(&settings->banned);
+    networks_close(&settings->allowed);
     if (settings->options_own) {
         options_free(settings->options_own);
         free(settings->options_own);

@@ -1,7 +1,8 @@
 /*
- * settings.h - what a reload can change, immutable: options, certificates, token keys. The main
- * thread puts new ones on the desk; shards, the relay and the admin thread each hold those that
- * they read, and change over at the start of a turn. Old ones are freed when nobody holds them.
+ * settings.h - what a reload can change, immutable: options, certificates, token keys, networks.
+ * The main thread puts new ones on the desk; shards, the relay and the admin thread each hold those
+ * that they read, and change over at the start of a turn. Old ones are freed when nobody holds
+ * them.
  *
  * In a turn without news that costs the reading of one counter; the lock is taken once a thread and
  * reload.
@@ -9,6 +10,7 @@
 #pragma once
 
 #include "base/counter.h"
+#include "io/networks.h"
 #include "server/options.h"
 #include "session/token.h"
 #include "tls/certificate.h"
@@ -23,6 +25,9 @@ struct settings {
     struct certificate_set *certificates_own;
     const struct token_keys *token_keys; /* NULL: no token wanted */
     struct token_keys *token_keys_own;
+    struct networks banned;
+    struct networks allowed;
+    bool allows_all; /* there is no list of those who may come */
     uint64_t number; /* counts up; from settings_publish on */
     uint32_t holders;
     struct settings *newer; /* in the order in which they were published */
@@ -46,6 +51,9 @@ MUST_CHECK int settings_open_certificates(struct settings *settings, char *messa
                                           size_t message_size);
 MUST_CHECK int settings_open_token_keys(struct settings *settings, char *message,
                                         size_t message_size);
+
+MUST_CHECK int settings_open_networks(struct settings *settings, char *message,
+                                      size_t message_size);
 
 void settings_desk_open(struct settings_desk *desk);
 void settings_desk_close(struct settings_desk *desk); /* frees all: nobody holds any */

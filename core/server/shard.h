@@ -109,6 +109,7 @@ struct shard {
     struct log_limit overdue_lines;
     struct log_limit probe_lines;
     struct log_limit refusal_lines;
+    struct log_limit network_lines;
     struct counts counts;
     struct ring_event events[SHARD_EVENTS_MAX];
 };
