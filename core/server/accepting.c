@@ -2,6 +2,7 @@
 
 #include "io/address.h"
 #include "io/listener_pause.h"
+#include "io/proxy_header.h"
 #include "server/deadlines.h"
 #include "server/handshakes.h"
 #include "server/inbound.h"
@@ -43,11 +44,15 @@ void accepting_refuse(struct shard *shard, uint32_t number, enum refusal refusal
     conn_kill(shard, number);
 }
 
-/* Its peer may speak. */
+/* Its peer may speak: for a proxy first. */
 static void begin(struct shard *shard, uint32_t number)
 {
-    conn_set_state(shard, conn_at(shard, number), CONN_HANDSHAKE);
-    if (opening_listener(shard, number)->is_plain) {
+    struct conn *conn = conn_at(shard, number);
+    const struct listener *listener = opening_listener(shard, number);
+
+    conn_set_state(shard, conn, CONN_HANDSHAKE);
+    opening_of(shard, conn)->awaits_header = listener->proxy != 0;
+    if (listener->is_plain && listener->proxy == 0) {
         handshakes_skip(shard, number);
     }
     inbound_wait(shard, number, false);
@@ -89,15 +94,19 @@ void accepting_accepted(struct shard *shard, const struct ring_event *event)
                    &opening->peer);
 }
 
-static void log_network(struct shard *shard, const struct sockaddr_in6 *peer, const char *option)
+/* Whoever is refused for good comes all day. */
+static void log_refused(struct shard *shard, const struct sockaddr_in6 *peer, const char *event,
+                        const char *option)
 {
-    char text[ADDRESS_TEXT_SIZE];
+    char text[ADDRESS_TEXT_SIZE] = "unix";
     uint64_t suppressed;
 
     if (log_limit_pass(&shard->network_lines, shard->now_ms, NETWORK_LINES_MS, &suppressed)) {
-        address_format(peer, text);
-        LOG(LOG_INFO, "connection refused by its network", log_text("peer", text),
-            log_text("option", option), log_number("suppressed", (int64_t)suppressed));
+        if (peer->sin6_family != AF_UNIX) {
+            address_format(peer, text);
+        }
+        LOG(LOG_INFO, event, log_text("peer", text), log_text("option", option),
+            log_number("suppressed", (int64_t)suppressed));
     }
 }
 
@@ -114,12 +123,12 @@ static bool is_let_in(struct shard *shard, uint32_t number)
 
     address_key(peer, key);
     if (settings && networks_have(&settings->banned, key)) {
-        log_network(shard, peer, "limits.banned");
+        log_refused(shard, peer, "connection refused by its network", "limits.banned");
         accepting_refuse(shard, number, REFUSED_BANNED);
         return false;
     }
     if (settings && !settings->allows_all && !networks_have(&settings->allowed, key)) {
-        log_network(shard, peer, "limits.allowed");
+        log_refused(shard, peer, "connection refused by its network", "limits.allowed");
         accepting_refuse(shard, number, REFUSED_NOT_ALLOWED);
         return false;
     }
@@ -131,6 +140,54 @@ static bool is_let_in(struct shard *shard, uint32_t number)
         return false;
     }
     return true;
+}
+
+/* The peer is a proxy whose word on its clients counts; its own address is limited by nothing. */
+static bool is_trusted(struct shard *shard, uint32_t number)
+{
+    const struct sockaddr_in6 *peer = &opening_of(shard, conn_at(shard, number))->peer;
+    uint8_t key[16];
+
+    address_key(peer, key);
+    if (shard->settings && networks_have(&shard->settings->trusted, key)) {
+        return true;
+    }
+    log_refused(shard, peer, "a proxy that is not trusted", "proxy.trusted");
+    accepting_refuse(shard, number, REFUSED_PROXY);
+    return false;
+}
+
+void accepting_header(struct shard *shard, uint32_t number)
+{
+    struct opening *opening = opening_of(shard, conn_at(shard, number));
+    const struct listener *listener = opening_listener(shard, number);
+    const struct slice input =
+        slice_from(arena_at(&shard->arena, opening->input), opening->input_size);
+    struct proxy_header header;
+
+    switch (proxy_header_read(input, listener->proxy, &header)) {
+    case PROXY_MORE:
+        return;
+    case PROXY_BAD:
+        log_refused(shard, &opening->peer, "no good header of the PROXY protocol", "listen");
+        accepting_refuse(shard, number, REFUSED_PROXY_HEADER);
+        return;
+    case PROXY_DONE:
+        break;
+    }
+    opening_consume(shard, opening, header.size);
+    opening->awaits_header = false;
+    if (header.has_source) {
+        opening->peer = header.source;
+        if (!is_let_in(shard, number)) {
+            return;
+        }
+    }
+    if (listener->is_plain) {
+        handshakes_skip(shard, number);
+    } else {
+        handshakes_look(shard, number);
+    }
 }
 
 void accepting_named(struct shard *shard, const struct ring_event *event)
@@ -147,7 +204,8 @@ void accepting_named(struct shard *shard, const struct ring_event *event)
         conn_kill(shard, number);
         return;
     }
-    if (is_let_in(shard, number)) {
+    if (opening_listener(shard, number)->proxy != 0 ? is_trusted(shard, number)
+                                                    : is_let_in(shard, number)) {
         begin(shard, number);
     }
 }

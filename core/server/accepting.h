@@ -36,6 +36,10 @@ void accepting_listen(struct shard *shard, const struct listener *listener);
 void accepting_accepted(struct shard *shard, const struct ring_event *event);
 void accepting_named(struct shard *shard, const struct ring_event *event);
 
+/* More has come of a connection that begins with a header of the PROXY protocol: when that is
+ * whole, the client it names takes the place of the peer, and speaks. */
+void accepting_header(struct shard *shard, uint32_t number);
+
 /* A socket for which there is no place, or whose peer may not come in: counted, and closed without
  * a word. */
 void accepting_refuse(struct shard *shard, uint32_t number, enum refusal refusal);

@@ -138,6 +138,8 @@ const struct metric counts_metrics[] = {
     REFUSED(CONNECTIONS, "connections"),
     REFUSED(BANNED, "banned"),
     REFUSED(NOT_ALLOWED, "not_allowed"),
+    REFUSED(PROXY, "proxy_not_trusted"),
+    REFUSED(PROXY_HEADER, "proxy_header"),
     REFUSED(ADDRESS, "address"),
     REFUSED(USER, "user"),
     REFUSED(MEMORY, "memory"),

@@ -59,10 +59,12 @@ enum refusal {
     REFUSED_CONNECTIONS, /* the whole server or shard is full */
     REFUSED_BANNED,      /* limits.banned */
     REFUSED_NOT_ALLOWED, /* limits.allowed */
-    REFUSED_ADDRESS,     /* per address */
-    REFUSED_USER,        /* per user */
-    REFUSED_MEMORY,      /* arena or pool exhausted */
-    REFUSED_ADMISSION,   /* waited too long for its handshake to begin */
+    REFUSED_PROXY,       /* not in proxy.trusted */
+    REFUSED_PROXY_HEADER,
+    REFUSED_ADDRESS,   /* per address */
+    REFUSED_USER,      /* per user */
+    REFUSED_MEMORY,    /* arena or pool exhausted */
+    REFUSED_ADMISSION, /* waited too long for its handshake to begin */
     REFUSALS
 };
 

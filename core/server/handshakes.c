@@ -137,10 +137,19 @@ void handshakes_received(struct shard *shard, uint32_t number, struct slice byte
         fail_with_alert(shard, number, ALERT_INTERNAL_ERROR);
         return;
     }
-    if (opening->handshake == NONE) {
+    if (opening->awaits_header) {
+        accepting_header(shard, number);
+    } else if (opening->handshake == NONE) {
         look_at_hello(shard, number);
     } else {
         go_on(shard, number);
+    }
+}
+
+void handshakes_look(struct shard *shard, uint32_t number)
+{
+    if (opening_of(shard, conn_at(shard, number))->input_size > 0) {
+        look_at_hello(shard, number);
     }
 }
 

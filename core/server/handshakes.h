@@ -12,6 +12,9 @@
 
 struct shard;
 
+/* Goes on with what came behind a header of the PROXY protocol. */
+void handshakes_look(struct shard *shard, uint32_t number);
+
 /* A connection without TLS: its request is next. */
 void handshakes_skip(struct shard *shard, uint32_t number);
 

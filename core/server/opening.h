@@ -14,6 +14,7 @@ struct opening {
     uint32_t input; /* arena block: bytes of the ClientHello and flights, later of the request */
     uint32_t input_size;
     uint32_t listener;          /* number of the one that it came by */
+    bool awaits_header;         /* of the PROXY protocol */
     enum admission_class class; /* once its ClientHello is whole */
     uint64_t waits_since_ms;    /* likewise: for its handshake to begin */
     uint64_t accepted_ms;

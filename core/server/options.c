@@ -208,6 +208,10 @@ static void validate_listeners(const struct options *options, FILE *errors, int 
         expect(errors, problems, !endpoint_same(&list[i], &admin),
                "admin.listen: clients are served there (listen); allowed: another address");
         has_tls = has_tls || !list[i].is_plain;
+        expect(errors, problems,
+               list[i].proxy == 0 || list[i].path[0] != '\0' || options->proxy.trusted.count > 0,
+               "proxy.trusted: nobody, but an address of listen has ?proxy=; allowed: the networks "
+               "of the proxies, as 10.0.0.0/24");
     }
     expect(errors, problems, !has_tls || options->tls.certificate_count > 0,
            "tls.certificates: none; allowed: at least one, each with certificate and key, unless "

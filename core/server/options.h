@@ -195,6 +195,10 @@ struct options {
         uint32_t subscribes_per_s_max; /* 20,000 */
     } redis;
 
+    struct {
+        struct option_names trusted; /* networks of proxies that tell who their clients are */
+    } proxy;
+
     struct option_namespace namespace_texts[NAMESPACES_MAX];
     struct namespaces namespaces; /* what the texts mean; its count is theirs too */
 

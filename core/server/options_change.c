@@ -53,6 +53,7 @@ static const char *const live[] = {
     "plain.channels_query",
     "broker.when_away",
     "broker.queue_bytes_max",
+    "proxy.trusted",
     "namespaces",
     "admin.answer_timeout",
     "admin.ready_high_water_percent",

@@ -242,6 +242,9 @@ static const struct option_row rows[] = {
             "Until those present at a host that died are gone"),
     NUMBER("redis.subscribes_per_s_max", redis.subscribes_per_s_max, "20000", 100, 10000000,
            OPTION_ANY, "Pace of subscriptions, after a reconnect too"),
+    LIST("proxy.trusted", proxy.trusted, NULL, OPTION_NAMES, OPTION_NETWORK,
+         "Networks of proxies whose PROXY headers count, on addresses with ?proxy=; Unix sockets "
+         "always do"),
     LIST("namespaces", namespace_texts, NULL, OPTION_NAMESPACES, OPTION_MAY_BE_EMPTY,
          "What holds for channels NAME:..., keys below; as a flag: NAME:KEY=VALUE:...,..."),
     TEXT("admin.listen", admin.listen, "127.0.0.1:9464", OPTION_ADDRESS_OR_EMPTY,

@@ -71,7 +71,9 @@ int settings_open_networks(struct settings *settings, char *message, size_t mess
     return open_networks(&settings->banned, &options->limits.banned, options->limits.banned_file,
                          message, message_size) == 0 &&
                    open_networks(&settings->allowed, &options->limits.allowed,
-                                 options->limits.allowed_file, message, message_size) == 0
+                                 options->limits.allowed_file, message, message_size) == 0 &&
+                   open_networks(&settings->trusted, &options->proxy.trusted, NULL, message,
+                                 message_size) == 0
                ? 0
                : -1;
 }
@@ -91,6 +93,7 @@ void settings_free(struct settings *settings)
     certificate_set_close(settings->certificates_own);
     networks_close(&settings->banned);
     networks_close(&settings->allowed);
+    networks_close(&settings->trusted);
     if (settings->options_own) {
         options_free(settings->options_own);
         free(settings->options_own);

@@ -27,8 +27,9 @@ struct settings {
     struct token_keys *token_keys_own;
     struct networks banned;
     struct networks allowed;
-    bool allows_all; /* there is no list of those who may come */
-    uint64_t number; /* counts up; from settings_publish on */
+    struct networks trusted; /* proxies */
+    bool allows_all;         /* there is no list of those who may come */
+    uint64_t number;         /* counts up; from settings_publish on */
     uint32_t holders;
     struct settings *newer; /* in the order in which they were published */
 };

@@ -162,7 +162,7 @@ static void unknown_names(void **state)
                     ":1: x: there is no such option; allowed: listen, shards, "
                     "listen_backlog, tcp_user_timeout, socket_receive_size, "
                     "socket_send_size, tls, upgrade, token, limits, heartbeat, deadlines, "
-                    "plain, broker, memory, redis, namespaces, admin, log\n");
+                    "plain, broker, memory, redis, proxy, namespaces, admin, log\n");
     expect_messages("heartbeat.ping_interval: 3s\n",
                     ":1: heartbeat.ping_interval: write it in its section: heartbeat: and the rest "
                     "below it\n");
