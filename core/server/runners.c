@@ -3,11 +3,15 @@
 #include "io/listener.h"
 #include "server/service.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#define BIND_WAIT_MS  3000
+#define BIND_PAUSE_MS 100
 
 void runners_init(struct runners *runners, struct server *server)
 {
@@ -82,13 +86,31 @@ static int listen_on_path(struct runners *runners, const struct endpoint *endpoi
     return 0;
 }
 
+/* A server that was killed with very many sockets keeps its port until the kernel has let go of
+ * them: its successor waits for that a while. */
+static int await_address(const struct listener_options *wanted, char *message)
+{
+    const struct timespec pause = {.tv_nsec = BIND_PAUSE_MS * 1000000L};
+    int error = listener_probe(wanted, message, RUNNERS_MESSAGE_SIZE);
+
+    for (uint32_t waited_ms = 0; error == -EADDRINUSE && waited_ms < BIND_WAIT_MS;
+         waited_ms += BIND_PAUSE_MS) {
+        if (waited_ms == 0) {
+            LOG(LOG_WARN, "the address is in use, waits for it", log_number("ms", BIND_WAIT_MS));
+        }
+        (void)nanosleep(&pause, NULL);
+        error = listener_probe(wanted, message, RUNNERS_MESSAGE_SIZE);
+    }
+    return error;
+}
+
 /* One listening socket a shard for one address; a port of 0 is chosen by the first. */
 static int listen_on_address(struct runners *runners, const struct endpoint *endpoint,
                              struct listener_options *wanted)
 {
     char message[RUNNERS_MESSAGE_SIZE];
 
-    if (listener_probe(wanted, message, sizeof(message)) != 0) {
+    if (await_address(wanted, message) != 0) {
         return service_fail(message);
     }
     for (uint32_t i = 0; i < runners->server->shard_count; i++) {
