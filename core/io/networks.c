@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define KEY_SIZE  16u
-#define IPV4_BITS 96u /* of a key, before an address of IPv4 */
-#define LINE_SIZE 256
+#define KEY_SIZE      16u
+#define IPV4_BITS     96u /* of a key, before an address of IPv4 */
+#define FILE_SIZE_MAX (64u << 20)
 
 /* Keys of IPv4: ::ffff:0:0 to ::ffff:ffff:ffff. */
 static const uint8_t ipv4_first[KEY_SIZE] = {[10] = 0xff, [11] = 0xff};
@@ -22,7 +22,9 @@ static int append(struct networks *networks, const struct network_range *range)
     if (networks->count == networks->room) {
         const uint32_t room = networks->room > 0 ? 2 * networks->room : 16;
         struct network_range *ranges = realloc(networks->ranges, room * sizeof(*ranges));
-        ASSERT(ranges != NULL);
+        if (!ranges) {
+            return -ENOMEM;
+        }
         networks->ranges = ranges;
         networks->room = room;
     }
@@ -127,56 +129,94 @@ int networks_add(struct networks *networks, struct slice text)
 }
 
 /* Without its comment, and white space around it. */
-static struct slice strip(const char *line)
+static struct slice strip(struct slice line)
 {
-    size_t end = strcspn(line, "#\r\n");
-    size_t start = strspn(line, " \t");
+    const uint8_t *comment = line.size > 0 ? memchr(line.data, '#', line.size) : NULL;
+    size_t start = 0;
+    size_t end = comment ? (size_t)(comment - line.data) : line.size;
 
-    start = start < end ? start : end;
-    while (end > start && (line[end - 1] == ' ' || line[end - 1] == '\t')) {
+    while (start < end && (line.data[start] == ' ' || line.data[start] == '\t')) {
+        start++;
+    }
+    while (end > start && (line.data[end - 1] == ' ' || line.data[end - 1] == '\t' ||
+                           line.data[end - 1] == '\r')) {
         end--;
     }
-    return slice_from((const uint8_t *)line + start, end - start);
+    return slice_from(line.data + start, end - start);
 }
 
-static int add_lines(struct networks *networks, FILE *file, const char *path, char *message,
+static const char *reason_of(int error)
+{
+    switch (error) {
+    case -ENOSPC:
+        return "more networks than 1,000,000";
+    case -ENOMEM:
+        return "no memory";
+    default:
+        return "no network; allowed: 192.0.2.0/24, 192.0.2.7, 2001:db8::/32";
+    }
+}
+
+/* Line by line. A zero byte is none of a network: a file that is only half written is refused. */
+static int add_lines(struct networks *networks, struct slice rest, const char *path, char *message,
                      size_t message_size)
 {
-    char line[LINE_SIZE];
-
-    for (unsigned long number = 1; fgets(line, sizeof(line), file); number++) {
-        const struct slice text = strip(line);
-        if (strlen(line) == sizeof(line) - 1 && line[sizeof(line) - 2] != '\n') {
-            (void)snprintf(message, message_size, "%s:%lu: the line is too long", path, number);
-            return -1;
-        }
+    for (unsigned long number = 1; rest.size > 0; number++) {
+        const uint8_t *end = memchr(rest.data, '\n', rest.size);
+        const size_t size = end ? (size_t)(end - rest.data) : rest.size;
+        const struct slice text = strip(slice_from(rest.data, size));
         const int error = text.size > 0 ? networks_add(networks, text) : 0;
         if (error != 0) {
-            (void)snprintf(message, message_size, "%s:%lu: %s", path, number,
-                           error == -ENOSPC
-                               ? "more networks than 1,000,000"
-                               : "no network; allowed: 192.0.2.0/24, 192.0.2.7, 2001:db8::/32");
+            (void)snprintf(message, message_size, "%s:%lu: %s", path, number, reason_of(error));
             return -1;
         }
-    }
-    if (ferror(file)) {
-        (void)snprintf(message, message_size, "%s: %s", path, strerrordesc_np(errno));
-        return -1;
+        const size_t taken = end ? size + 1 : size;
+        rest = slice_from(rest.data + taken, rest.size - taken);
     }
     return 0;
+}
+
+/* The whole file, to free(); NULL with a message. */
+static uint8_t *read_file(const char *path, size_t *size, char *message, size_t message_size)
+{
+    FILE *file = fopen(path, "re");
+    uint8_t *bytes = NULL;
+    size_t room = 0;
+
+    *size = 0;
+    while (file && !feof(file) && !ferror(file) && *size < FILE_SIZE_MAX) {
+        room = room > 0 ? 2 * room : 4096;
+        uint8_t *larger = realloc(bytes, room);
+        if (!larger) {
+            break;
+        }
+        bytes = larger;
+        *size += fread(bytes + *size, 1, room - *size, file);
+    }
+    const bool is_whole = file && feof(file) && !ferror(file);
+    if (!is_whole) {
+        (void)snprintf(message, message_size, "%s: %s", path,
+                       *size >= FILE_SIZE_MAX ? "larger than 64 MB" : strerrordesc_np(errno));
+        free(bytes);
+        bytes = NULL;
+    }
+    if (file) {
+        (void)fclose(file);
+    }
+    return bytes;
 }
 
 int networks_add_file(struct networks *networks, const char *path, char *message,
                       size_t message_size)
 {
-    FILE *file = fopen(path, "re");
+    size_t size;
+    uint8_t *bytes = read_file(path, &size, message, message_size);
 
-    if (!file) {
-        (void)snprintf(message, message_size, "%s: %s", path, strerrordesc_np(errno));
+    if (!bytes) {
         return -1;
     }
-    const int result = add_lines(networks, file, path, message, message_size);
-    (void)fclose(file);
+    const int result = add_lines(networks, slice_from(bytes, size), path, message, message_size);
+    free(bytes);
     return result;
 }
 

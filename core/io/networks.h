@@ -23,7 +23,7 @@ struct networks {
     uint32_t room;
 };
 
-/* Returns 0, -EINVAL (not written as above), or -ENOSPC. */
+/* Returns 0, -EINVAL (not written as above), -ENOSPC or -ENOMEM. */
 MUST_CHECK int networks_add(struct networks *networks, struct slice text);
 
 /* Adds one a line; what follows a # is a comment. Returns 0, or -1 with a message that names the

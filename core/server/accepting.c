@@ -95,13 +95,13 @@ void accepting_accepted(struct shard *shard, const struct ring_event *event)
 }
 
 /* Whoever is refused for good comes all day. */
-static void log_refused(struct shard *shard, const struct sockaddr_in6 *peer, const char *event,
-                        const char *option)
+static void log_refused(const struct shard *shard, struct log_limit *limit,
+                        const struct sockaddr_in6 *peer, const char *event, const char *option)
 {
     char text[ADDRESS_TEXT_SIZE] = "unix";
     uint64_t suppressed;
 
-    if (log_limit_pass(&shard->network_lines, shard->now_ms, NETWORK_LINES_MS, &suppressed)) {
+    if (log_limit_pass(limit, shard->now_ms, NETWORK_LINES_MS, &suppressed)) {
         if (peer->sin6_family != AF_UNIX) {
             address_format(peer, text);
         }
@@ -123,12 +123,14 @@ static bool is_let_in(struct shard *shard, uint32_t number)
 
     address_key(peer, key);
     if (settings && networks_have(&settings->banned, key)) {
-        log_refused(shard, peer, "connection refused by its network", "limits.banned");
+        log_refused(shard, &shard->network_lines, peer, "connection refused by its network",
+                    "limits.banned");
         accepting_refuse(shard, number, REFUSED_BANNED);
         return false;
     }
     if (settings && !settings->allows_all && !networks_have(&settings->allowed, key)) {
-        log_refused(shard, peer, "connection refused by its network", "limits.allowed");
+        log_refused(shard, &shard->network_lines, peer, "connection refused by its network",
+                    "limits.allowed");
         accepting_refuse(shard, number, REFUSED_NOT_ALLOWED);
         return false;
     }
@@ -152,7 +154,7 @@ static bool is_trusted(struct shard *shard, uint32_t number)
     if (shard->settings && networks_have(&shard->settings->trusted, key)) {
         return true;
     }
-    log_refused(shard, peer, "a proxy that is not trusted", "proxy.trusted");
+    log_refused(shard, &shard->proxy_lines, peer, "a proxy that is not trusted", "proxy.trusted");
     accepting_refuse(shard, number, REFUSED_PROXY);
     return false;
 }
@@ -169,7 +171,8 @@ void accepting_header(struct shard *shard, uint32_t number)
     case PROXY_MORE:
         return;
     case PROXY_BAD:
-        log_refused(shard, &opening->peer, "no good header of the PROXY protocol", "listen");
+        log_refused(shard, &shard->header_lines, &opening->peer,
+                    "no good header of the PROXY protocol", "listen");
         accepting_refuse(shard, number, REFUSED_PROXY_HEADER);
         return;
     case PROXY_DONE:

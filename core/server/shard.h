@@ -110,6 +110,8 @@ struct shard {
     struct log_limit probe_lines;
     struct log_limit refusal_lines;
     struct log_limit network_lines;
+    struct log_limit proxy_lines;
+    struct log_limit header_lines;
     struct counts counts;
     struct ring_event events[SHARD_EVENTS_MAX];
 };
