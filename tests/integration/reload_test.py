@@ -205,6 +205,27 @@ class Reload(unittest.TestCase):
         done = self.reload()
         self.assertEqual((done["need_restart"], done["changed"]), ([], []))
 
+    def test_other_listeners_need_a_new_start(self):
+        """Without the flags that other tests start with: those would hold on."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        path = self.folder.write("options.yaml", self.options('  listen: ""\nlisten: ["127.0.0.1:0"]'))
+        with subprocess.Popen([LIMPET, "serve", "--options", path, "--shards", "1"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as process:
+            try:
+                wait_until(lambda: os.path.exists(self.folder.at("control")), "the control socket")
+                self.folder.write("options.yaml", self.options(f'  listen: ""\nlisten: ["127.0.0.1:{port}"]\n'
+                                                               "upgrade: {path: /ws}"))
+                ran = subprocess.run([LIMPET, "reload", "--control", self.folder.at("control")], capture_output=True,
+                                     text=True, timeout=3 * PATIENCE, check=True)
+                self.assertIn("options: upgrade.path\n", ran.stdout)
+                self.assertIn("need a new start, and stay as they are: listen\n", ran.stdout)
+                with self.assertRaises(ConnectionRefusedError):
+                    socket.create_connection(("127.0.0.1", port)).close()
+            finally:
+                process.terminate()
+
     def test_bad_options_change_nothing(self):
         server = self.server()
         for more, part in (("upgrade: {pathh: /ws}", "pathh"), ("upgrade: {path: ws}", "upgrade.path"), ("[", "options.yaml"),
