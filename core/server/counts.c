@@ -120,6 +120,7 @@ const struct metric counts_metrics[] = {
     UPGRADE(WRONG_VERSION, "wrong_version"),
     UPGRADE(TOO_LARGE, "too_large"),
     UPGRADE(FULL, "full"),
+    UPGRADE(NO_KEYS, "no_keys"),
     UPGRADE(STOPPING, "stopping"),
     UPGRADE(PLAIN_HTTP, "plain_http"),
     TOKEN(GOOD, "good"),

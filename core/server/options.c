@@ -92,13 +92,24 @@ static void validate_token(const struct options *options, FILE *errors, int *pro
     for (uint32_t i = 0; i < options->token.key_count; i++) {
         const struct option_token_key *key = &options->token.keys[i];
         size_t size = strlen(key->path);
-        bool is_set = size > 5 && strcmp(key->path + size - 5, ".json") == 0;
+        bool is_url = strncmp(key->path, "https://", 8) == 0;
+        bool is_set = is_url || (size > 5 && strcmp(key->path + size - 5, ".json") == 0);
+
+        if (strncmp(key->path, "http://", 7) == 0) {
+            (void)fprintf(errors,
+                          "token.keys: %s: whoever stands between could sign tokens; "
+                          "allowed: https\n",
+                          key->path);
+            (*problems)++;
+            continue;
+        }
 
         if (!key->algorithm && !is_set) {
-            (void)fprintf(errors,
-                          "token.keys: %s: no algorithm; allowed: only a key set (.json) may leave "
-                          "it out\n",
-                          key->path);
+            (void)fprintf(
+                errors,
+                "token.keys: %s: no algorithm; allowed: only a key set (.json, https) may leave "
+                "it out\n",
+                key->path);
             (*problems)++;
         }
     }

@@ -107,6 +107,10 @@ struct options {
         uint32_t size_max;         /* 8 KB */
         uint32_t channels_max;     /* 128 a token */
         uint32_t channel_size_max; /* 255 bytes */
+        char *jwks_ca_file;        /* PEM; NULL: the system's */
+        uint32_t jwks_refresh_s;   /* 10 min: between two fetches of a key set by URL */
+        uint32_t jwks_cooldown_s;  /* 30 s: after a failure, and for unknown keys */
+        uint32_t jwks_timeout_ms;  /* 5 s */
     } token;
 
     struct {
@@ -230,8 +234,8 @@ MUST_CHECK int options_read_file(struct options *options, const char *path, FILE
 /*
  * Sets one option by its dotted name, as flags do: `--heartbeat.ping-interval 25s` has the name
  * "heartbeat.ping_interval". A list is set as a whole, its entries with commas between: names,
- * CHAIN:KEY for certificates, [KID=]ALGORITHM:PATH or PATH.json for token keys, NAME:KEY=VALUE:...
- * for namespaces. Returns 0, or -1 with a message.
+ * CHAIN:KEY for certificates, [KID=]ALGORITHM:PATH, PATH.json or https://... for token keys,
+ * NAME:KEY=VALUE:... for namespaces. Returns 0, or -1 with a message.
  */
 MUST_CHECK int options_set(struct options *options, const char *name, const char *value,
                            char *message, size_t message_size);

@@ -98,9 +98,10 @@ static const struct option_row rows[] = {
     TEXT("token.cookie_name", token.cookie_name, "token", OPTION_HTTP_TOKEN, "Name of the cookie"),
     TEXT("token.query_name", token.query_name, "token", OPTION_HTTP_TOKEN,
          "Name of the parameter in the query"),
-    LIST("token.keys", token.keys, NULL, OPTION_KEYS, OPTION_ANY,
-         "Files of keys: an HMAC secret, a PEM public key, or a key set (.json); as a flag: "
-         "[KID=]ALGORITHM:PATH,... or PATH.json"),
+    LIST(
+        "token.keys", token.keys, NULL, OPTION_KEYS, OPTION_ANY,
+        "Files of keys: an HMAC secret, a PEM public key, or a key set (.json, or https://...); as a "
+        "flag: [KID=]ALGORITHM:PATH,... or PATH.json or https://..."),
     TEXT("token.issuer", token.issuer, NULL, OPTION_ANY, "What iss must be; unset: not checked"),
     TEXT("token.audience", token.audience, NULL, OPTION_ANY,
          "What aud must be or hold; unset: not checked"),
@@ -112,6 +113,14 @@ static const struct option_row rows[] = {
            "Channels of one token's claim"),
     SIZE("token.channel_size_max", token.channel_size_max, "255", 1, 255, OPTION_ANY,
          "Longest name of a channel"),
+    TEXT("token.jwks_ca_file", token.jwks_ca_file, NULL, OPTION_ANY,
+         "PEM file of the authorities to trust for key sets by URL; unset: the system's"),
+    SECONDS("token.jwks_refresh", token.jwks_refresh_s, "10m", 1, 7 * DAY_S, OPTION_ANY,
+            "Between two fetches of a key set by URL; sooner if its Cache-Control says so"),
+    SECONDS("token.jwks_cooldown", token.jwks_cooldown_s, "30s", 1, 3600, OPTION_ANY,
+            "Least time between fetches after a failure, and for tokens with unknown keys"),
+    MILLISECONDS("token.jwks_timeout", token.jwks_timeout_ms, "5s", 100, MINUTE_MS, OPTION_ANY,
+                 "What a fetch of a key set may take"),
 
     LIST("limits.banned", limits.banned, NULL, OPTION_NAMES, OPTION_NETWORK,
          "Networks whose connections are closed before TLS, as 192.0.2.0/24"),

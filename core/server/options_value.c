@@ -414,6 +414,9 @@ static int add_flag_entry(struct options *options, const struct option_row *row,
         if (!texts[1]) {
             return fail(message, message_size, "\"%s\" is not CHAIN:KEY, two files", entry);
         }
+    } else if (row->kind == OPTION_KEYS && strncmp(entry, "https://", 8) == 0) {
+        texts[0] = NULL;
+        texts[2] = entry;
     } else if (row->kind == OPTION_KEYS) {
         char *path = cut(entry, ':');
         char *algorithm = path ? cut(entry, '=') : NULL;

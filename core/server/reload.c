@@ -93,8 +93,12 @@ static bool open_settings(const struct run *run, struct reload *reload)
     }
     reload->settings = settings_new(options, options);
     ASSERT(reload->settings != NULL);
+    struct key_sources *sources = run->service.key_sources;
     return settings_open_certificates(reload->settings, reload->message, MESSAGE_SIZE) == 0 &&
-           settings_open_token_keys(reload->settings, reload->message, MESSAGE_SIZE) == 0 &&
+           (!options->token.required ||
+            key_sources_add(sources, options, reload->message, MESSAGE_SIZE) == 0) &&
+           settings_open_token_keys(reload->settings, sources, reload->message, MESSAGE_SIZE) ==
+               0 &&
            settings_open_networks(reload->settings, reload->message, MESSAGE_SIZE) == 0;
 }
 
@@ -198,6 +202,26 @@ static void take(struct run *run, struct reload *reload)
     reload->is_taken = await_all(run);
 }
 
+void reload_token_keys(struct run *run)
+{
+    char message[MESSAGE_SIZE];
+
+    if (!key_sources_changed(run->service.key_sources)) {
+        return;
+    }
+    struct settings *settings =
+        settings_renew_keys(&run->service.desk, run->service.key_sources, message, sizeof(message));
+    if (!settings) {
+        LOG(LOG_ERROR, "new token keys cannot be used, the old ones stay",
+            log_text("reason", message));
+        return;
+    }
+    settings_publish(&run->service.desk, settings);
+    wake_all(run);
+    (void)await_all(run);
+    LOG(LOG_INFO, "token keys renewed", log_number("settings", (int64_t)settings->number));
+}
+
 static void throw_away(struct reload *reload)
 {
     settings_free(reload->settings);
@@ -254,6 +278,7 @@ static bool run_reload(struct run *run, struct reload *reload)
         counter_add(&run->reload_counts.refused, 1);
         LOG(LOG_ERROR, "not reloaded, nothing has changed", log_text("reason", reload->message));
     }
+    key_sources_use(run->service.key_sources, running(run)->options);
     supervisor_ready("accepts connections");
     return good;
 }

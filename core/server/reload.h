@@ -27,6 +27,9 @@ void reload_note_expiry(struct run *run);
 /* SIGHUP: what came of it is logged. */
 void reload_signal(struct run *run);
 
+/* A key set by URL has changed: new token keys, and nothing else. */
+void reload_token_keys(struct run *run);
+
 /* POST /reload: what came of it is logged, and the answer, as JSON or with ?format=text as lines.
  * When it is answered every thread has taken it. */
 void reload_control(struct run *run, const struct control_request *request,

@@ -27,6 +27,8 @@ struct run {
     struct metrics reload_metrics;
     const void *reload_block;
     struct reload_counts reload_counts;
+    struct metrics key_metrics;
+    const void *key_block;
     struct metric bound_metric; /* what bounds limpet_connections_capacity */
     struct metrics bound_metrics;
     const void *bound_block;

@@ -135,6 +135,15 @@ static int open_admin(struct run *run, const struct options *options)
         .blocks = &run->bound_block,
         .block_count = 1,
         .is_shared = true,
+        .next = &run->key_metrics,
+    };
+    run->key_block = key_sources_counts(run->service.key_sources);
+    run->key_metrics = (struct metrics){
+        .table = key_source_metrics,
+        .table_size = key_source_metrics_size,
+        .blocks = &run->key_block,
+        .block_count = 1,
+        .is_shared = true,
     };
     reload_note_expiry(run);
     if (options->admin.listen[0] == '\0') {
@@ -196,9 +205,9 @@ static void look_after(struct run *run, uint64_t *answered_before)
  * until a signal to stop comes. */
 static int wait_for_signal(struct run *run)
 {
-    struct pollfd waits[] = {
-        {.fd = run->signal_fd, .events = POLLIN},
-        {.fd = run->control ? control_fd(run->control) : -1, .events = POLLIN}};
+    struct pollfd waits[] = {{.fd = run->signal_fd, .events = POLLIN},
+                             {.fd = run->control ? control_fd(run->control) : -1, .events = POLLIN},
+                             {.fd = key_sources_fd(run->service.key_sources), .events = POLLIN}};
     uint64_t answered_before = 0;
     uint64_t look_next_ms = 0;
 
@@ -212,6 +221,7 @@ static int wait_for_signal(struct run *run)
             reload_signal(run);
         }
         controls_answer(run);
+        reload_token_keys(run);
         if (monotonic_ms() >= look_next_ms) {
             look_after(run, &answered_before);
             look_next_ms = monotonic_ms() + WAIT_MS_MAX;
@@ -255,6 +265,7 @@ static int run_server(struct run *run)
         banner_print(run->arguments, &run->service.budget, run->runners.port,
                      run->api ? api_port(run->api) : 0);
         supervisor_ready("accepts connections");
+        key_sources_use(run->service.key_sources, options);
         int signal_number = wait_for_signal(run);
         options = run->service.desk.newest->options;
         LOG(LOG_INFO, "stopping", log_number("signal", signal_number),

@@ -23,11 +23,11 @@ static int open_certificates(struct settings *settings)
                : service_fail(message);
 }
 
-static int open_token_keys(struct settings *settings)
+static int open_token_keys(struct settings *settings, struct key_sources *sources)
 {
     char message[MESSAGE_SIZE];
 
-    return settings_open_token_keys(settings, message, sizeof(message)) == 0
+    return settings_open_token_keys(settings, sources, message, sizeof(message)) == 0
                ? 0
                : service_fail(message);
 }
@@ -89,6 +89,27 @@ static int open_tallies(struct service *service, const struct options *options)
     return 0;
 }
 
+/* Key sets by URL. When a host is away at the start the server starts all the same, and answers 503
+ * until the keys have come: both may be starting after a power cut, each before the other. */
+static int open_key_sources(struct service *service, const struct options *options, bool is_check)
+{
+    char message[MESSAGE_SIZE];
+
+    service->key_sources = key_sources_open(message, sizeof(message));
+    if (!service->key_sources) {
+        return service_fail(message);
+    }
+    if (!options->token.required ||
+        key_sources_add(service->key_sources, options, message, sizeof(message)) == 0) {
+        return 0;
+    }
+    if (is_check) {
+        return service_fail(message);
+    }
+    LOG(LOG_ERROR, "a key set is not there: 503 until it has come", log_text("reason", message));
+    return 0;
+}
+
 /* What a reload can change, for the first time. */
 static int open_settings(struct service *service, const struct options *options)
 {
@@ -97,7 +118,7 @@ static int open_settings(struct service *service, const struct options *options)
     if (!settings) {
         return service_fail("no memory");
     }
-    if (open_certificates(settings) != 0 || open_token_keys(settings) != 0 ||
+    if (open_certificates(settings) != 0 || open_token_keys(settings, service->key_sources) != 0 ||
         open_networks(settings) != 0) {
         settings_free(settings);
         return -1;
@@ -105,6 +126,7 @@ static int open_settings(struct service *service, const struct options *options)
     settings_desk_open(&service->desk);
     settings_publish(&service->desk, settings);
     service->server.desk = &service->desk;
+    service->server.key_sources = service->key_sources;
     return 0;
 }
 
@@ -129,8 +151,8 @@ int service_open(struct service *service, const struct options *options)
     service->server.shard_count = service->budget.shard_count;
     listener_warn_of_backlog(options->listen_backlog);
     warn_of_host(options, &service->budget);
-    if (open_settings(service, options) != 0 || open_ticket_keys(service, options) != 0 ||
-        open_api_keys(service, options) != 0) {
+    if (open_key_sources(service, options, false) != 0 || open_settings(service, options) != 0 ||
+        open_ticket_keys(service, options) != 0 || open_api_keys(service, options) != 0) {
         return -1;
     }
     return open_tallies(service, options);
@@ -146,8 +168,11 @@ int service_check(struct service *service, const struct options *options)
     if (budget_make(options, &service->budget, message, sizeof(message)) != 0) {
         result = service_fail(message);
     }
+    if (open_key_sources(service, options, true) != 0) {
+        result = -1;
+    }
     const int results[] = {open_certificates(settings), open_ticket_keys(service, options),
-                           open_token_keys(settings), open_networks(settings),
+                           open_token_keys(settings, service->key_sources), open_networks(settings),
                            open_api_keys(service, options)};
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
         result = results[i] != 0 ? -1 : result;
@@ -160,6 +185,8 @@ int service_check(struct service *service, const struct options *options)
 void service_close(struct service *service)
 {
     struct server *server = &service->server;
+
+    key_sources_close(service->key_sources);
 
     for (uint32_t i = 0; i < server->shard_count; i++) {
         if (server->mailboxes[i]) {

@@ -5,14 +5,16 @@
 #pragma once
 
 #include "admin/api_key.h"
+#include "server/key_sources.h"
 #include "server/settings.h"
 #include "server/shard.h"
 
 struct service {
     struct budget budget;
     struct server server;
-    struct settings_desk desk; /* certificates, token keys, and the options that can change */
-    struct api_keys *api_keys; /* NULL: no HTTP API */
+    struct settings_desk desk;       /* certificates, token keys, and the options that can change */
+    struct key_sources *key_sources; /* of token.keys, by URL */
+    struct api_keys *api_keys;       /* NULL: no HTTP API */
 };
 
 /* Says on stderr what is wrong. Returns -1. */

@@ -1,6 +1,7 @@
 #include "server/settings.h"
 
 #include "server/arguments.h"
+#include "server/key_sources.h"
 
 #include <stdlib.h>
 
@@ -34,7 +35,30 @@ int settings_open_certificates(struct settings *settings, char *message, size_t 
     return settings->certificates ? 0 : -1;
 }
 
-int settings_open_token_keys(struct settings *settings, char *message, size_t message_size)
+/* The documents of key sets by URL; copies, for free_documents. */
+static void copy_documents(struct settings *settings, struct key_sources *sources,
+                           struct token_key_options *keys)
+{
+    settings->lacks_keys = false;
+    for (uint32_t i = 0; i < settings->options->token.key_count; i++) {
+        size_t size = 0;
+        if (token_key_is_url(keys[i].path)) {
+            char *document = key_sources_copy(sources, keys[i].path, &size);
+            keys[i].document = slice_from(document, size);
+            settings->lacks_keys = settings->lacks_keys || !document;
+        }
+    }
+}
+
+static void free_documents(const struct settings *settings, struct token_key_options *keys)
+{
+    for (uint32_t i = 0; i < settings->options->token.key_count; i++) {
+        free((void *)(uintptr_t)keys[i].document.data);
+    }
+}
+
+int settings_open_token_keys(struct settings *settings, struct key_sources *sources, char *message,
+                             size_t message_size)
 {
     struct token_key_options keys[OPTIONS_KEYS_MAX];
     struct token_options token_options;
@@ -43,7 +67,9 @@ int settings_open_token_keys(struct settings *settings, char *message, size_t me
         return 0;
     }
     arguments_token_options(settings->options, keys, &token_options);
+    copy_documents(settings, sources, keys);
     settings->token_keys_own = token_keys_open(&token_options, message, message_size);
+    free_documents(settings, keys);
     settings->token_keys = settings->token_keys_own;
     return settings->token_keys ? 0 : -1;
 }
@@ -91,9 +117,11 @@ void settings_free(struct settings *settings)
     }
     token_keys_close(settings->token_keys_own);
     certificate_set_close(settings->certificates_own);
-    networks_close(&settings->banned);
-    networks_close(&settings->allowed);
-    networks_close(&settings->trusted);
+    if (!settings->base) {
+        networks_close(&settings->banned);
+        networks_close(&settings->allowed);
+        networks_close(&settings->trusted);
+    }
     if (settings->options_own) {
         options_free(settings->options_own);
         free(settings->options_own);
@@ -117,28 +145,72 @@ void settings_publish(struct settings_desk *desk, struct settings *settings)
     pthread_mutex_unlock(&desk->mutex);
 }
 
-/* Takes the oldest out when it may go; NULL: it may not. Freed without the lock: keys are wiped. */
-static struct settings *take_out_oldest(struct settings_desk *desk)
+struct settings *settings_renew_keys(struct settings_desk *desk, struct key_sources *sources,
+                                     char *message, size_t message_size)
 {
-    struct settings *oldest = NULL;
+    struct settings *settings = calloc(1, sizeof(*settings));
+
+    if (!settings) {
+        (void)snprintf(message, message_size, "no memory");
+        return NULL;
+    }
+    pthread_mutex_lock(&desk->mutex);
+    *settings = *desk->newest;
+    settings->base = desk->newest->base ? desk->newest->base : desk->newest;
+    settings->dependents = 0;
+    settings->options_own = NULL;
+    settings->certificates_own = NULL;
+    settings->token_keys_own = NULL;
+    pthread_mutex_unlock(&desk->mutex);
+    if (settings_open_token_keys(settings, sources, message, message_size) != 0) {
+        settings_free(settings);
+        return NULL;
+    }
+    settings->base->dependents++; /* the main thread's alone */
+    return settings;
+}
+
+/* Takes one out that may go; NULL: there is none. Freed without the lock: keys are wiped. */
+static struct settings *take_out(struct settings_desk *desk)
+{
+    struct settings *found = NULL;
 
     pthread_mutex_lock(&desk->mutex);
-    if (desk->oldest != desk->newest && desk->oldest->holders == 0) {
-        oldest = desk->oldest;
-        desk->oldest = oldest->newer;
+    for (struct settings **place = &desk->oldest; *place != desk->newest && !found;) {
+        if ((*place)->holders == 0 && (*place)->dependents == 0) {
+            found = *place;
+            *place = found->newer;
+        } else {
+            place = &(*place)->newer;
+        }
     }
     pthread_mutex_unlock(&desk->mutex);
-    return oldest;
+    return found;
+}
+
+static bool only_newest_is_held(struct settings_desk *desk)
+{
+    bool is_only = true;
+
+    pthread_mutex_lock(&desk->mutex);
+    for (const struct settings *entry = desk->oldest; entry != desk->newest; entry = entry->newer) {
+        is_only = is_only && entry->holders == 0;
+    }
+    pthread_mutex_unlock(&desk->mutex);
+    return is_only;
 }
 
 bool settings_sweep(struct settings_desk *desk)
 {
     struct settings *old;
 
-    while ((old = take_out_oldest(desk))) {
+    while ((old = take_out(desk))) {
+        if (old->base) {
+            old->base->dependents--;
+        }
         settings_free(old);
     }
-    return desk->oldest == desk->newest; /* both are written by this thread alone */
+    return only_newest_is_held(desk);
 }
 
 void settings_desk_close(struct settings_desk *desk)

@@ -17,6 +17,8 @@
 
 #include <pthread.h>
 
+struct key_sources;
+
 /* What is marked as its own is freed with it; NULL there: it is somebody else's. */
 struct settings {
     const struct options *options;
@@ -29,6 +31,9 @@ struct settings {
     struct networks allowed;
     struct networks trusted; /* proxies */
     bool allows_all;         /* there is no list of those who may come */
+    bool lacks_keys;         /* a key set has not come yet */
+    struct settings *base;   /* all but the token keys is lent by these; NULL: all is its own */
+    uint32_t dependents;     /* of which these are the base */
     uint64_t number;         /* counts up; from settings_publish on */
     uint32_t holders;
     struct settings *newer; /* in the order in which they were published */
@@ -50,8 +55,8 @@ MUST_CHECK struct settings *settings_new(const struct options *options, struct o
 /* Read the files that the options name. 0, or -1 with a message that names file and reason. */
 MUST_CHECK int settings_open_certificates(struct settings *settings, char *message,
                                           size_t message_size);
-MUST_CHECK int settings_open_token_keys(struct settings *settings, char *message,
-                                        size_t message_size);
+MUST_CHECK int settings_open_token_keys(struct settings *settings, struct key_sources *sources,
+                                        char *message, size_t message_size);
 
 MUST_CHECK int settings_open_networks(struct settings *settings, char *message,
                                       size_t message_size);
@@ -62,8 +67,13 @@ void settings_desk_close(struct settings_desk *desk); /* frees all: nobody holds
 /* The main thread: what it holds becomes the newest, and the desk's. */
 void settings_publish(struct settings_desk *desk, struct settings *settings);
 
-/* The main thread: frees those that nobody holds any more, the oldest first, but never the newest.
- * True when only that is left. */
+/* The main thread: the newest with token keys read anew, to be published. NULL with a message. */
+MUST_CHECK struct settings *settings_renew_keys(struct settings_desk *desk,
+                                                struct key_sources *sources, char *message,
+                                                size_t message_size);
+
+/* The main thread: frees those that nobody needs any more, but never the newest. True when no
+ * thread holds older ones. */
 bool settings_sweep(struct settings_desk *desk);
 
 /* For settings that were never published. NULL: no-op. */

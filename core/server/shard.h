@@ -50,7 +50,8 @@ struct server {
     int ring_fds[SHARDS_MAX]; /* to wake them */
     struct counter order;     /* the main thread's, see drain.h; 0: none yet */
     uint32_t shard_count;
-    struct relay *relay; /* between shards and broker */
+    struct key_sources *key_sources; /* NULL (simulator): all keys are files */
+    struct relay *relay;             /* between shards and broker */
     struct identity_key identity_key;
 };
 

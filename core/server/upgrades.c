@@ -3,10 +3,12 @@
 #include "base/random.h"
 #include "io/address.h"
 #include "server/deadlines.h"
+#include "server/key_sources.h"
 #include "server/messages.h"
 #include "server/opening.h"
 #include "server/outbound.h"
 #include "server/permissions.h"
+#include "server/settings.h"
 #include "server/shard.h"
 
 #define PROBE_INTERVAL_MS 60000
@@ -184,6 +186,16 @@ static void permit(struct shard *shard, uint32_t number, struct upgrade *upgrade
     permissions_end(shard, &wanted);
 }
 
+/* A token names a key that is not there: it may be new, so whoever fetches key sets is told. True
+ * when one has not come at all yet. */
+static bool keys_are_missing(const struct shard *shard)
+{
+    if (shard->server->key_sources) {
+        key_sources_wish(shard->server->key_sources);
+    }
+    return shard->settings && shard->settings->lacks_keys;
+}
+
 /* The request is whole and well-formed. */
 static void decide(struct shard *shard, uint32_t number, struct upgrade *upgrade)
 {
@@ -205,6 +217,8 @@ static void decide(struct shard *shard, uint32_t number, struct upgrade *upgrade
         log_refusal(shard, conn_at(shard, number), "token refused: larger than token.size_max",
                     token_outcome_name(outcome), &claims);
         refuse(shard, number, upgrade, UPGRADE_TOO_LARGE);
+    } else if (outcome == TOKEN_UNKNOWN_KEY && keys_are_missing(shard)) {
+        refuse(shard, number, upgrade, UPGRADE_NO_KEYS);
     } else if (outcome != TOKEN_GOOD) {
         log_refusal(shard, conn_at(shard, number), "token refused", token_outcome_name(outcome),
                     &claims);

@@ -31,7 +31,9 @@ struct token_key_options {
     const char *kid;       /* NULL: for tokens without a kid and, if it is the only key, for all */
     const char *algorithm; /* "HS256", "RS256", "ES256", "PS256", "EdDSA", ...; with a JWKS it may
                               be NULL, and is for its keys that leave the algorithm open */
-    const char *path;      /* HS*: the secret's file; else a PEM public key; or a JWKS (".json") */
+    struct slice document; /* of a key set by URL; data NULL: it has not come yet */
+    const char
+        *path; /* HS*: the secret's file; else a PEM public key; or a JWKS (".json"), or its URL */
 };
 
 struct token_options {
@@ -47,6 +49,9 @@ struct token_options {
 };
 
 #define TOKEN_SUBJECT_MAX 255
+
+/* path is the https URL of a key set. */
+MUST_CHECK bool token_key_is_url(const char *path);
 
 struct token_keys; /* immutable after open: one may be used by all shards */
 

@@ -380,9 +380,15 @@ static bool ends_with(const char *text, const char *end)
     return size > end_size && strcmp(text + size - end_size, end) == 0;
 }
 
-static bool load_file(struct loader *loader, const char *algorithm)
+bool token_key_is_url(const char *path)
 {
-    bool is_key_set = ends_with(loader->path, ".json");
+    return strncmp(path, "https://", 8) == 0;
+}
+
+static bool load_file(struct loader *loader, const char *algorithm, struct slice document)
+{
+    bool is_url = token_key_is_url(loader->path);
+    bool is_key_set = is_url || ends_with(loader->path, ".json");
     uint8_t *bytes;
     size_t size = 0;
     bool good;
@@ -394,6 +400,9 @@ static bool load_file(struct loader *loader, const char *algorithm)
     }
     if (loader->kid && (loader->kid[0] == 0 || strlen(loader->kid) > TOKEN_KID_MAX)) {
         return fail(loader, "its kid is not a text of 1 to %d bytes", TOKEN_KID_MAX);
+    }
+    if (is_url) {
+        return !document.data || load_jwks(loader, document);
     }
     bytes = read_file(loader, &size);
     if (!bytes) {
@@ -448,7 +457,7 @@ struct token_keys *token_keys_open(const struct token_options *options, char *me
             .message_size = message_size,
         };
 
-        if (!load_file(&loader, options->keys[i].algorithm)) {
+        if (!load_file(&loader, options->keys[i].algorithm, options->keys[i].document)) {
             token_keys_close(keys);
             return NULL;
         }

@@ -41,6 +41,7 @@ enum upgrade_reason {
     UPGRADE_TOO_LARGE,     /* 431: request line and headers over the limit, or too many */
     UPGRADE_FULL,          /* 503: a limit of this server, Retry-After */
     UPGRADE_STOPPING,      /* 503 */
+    UPGRADE_NO_KEYS,       /* 503: no keys to check tokens with have come yet, Retry-After */
     UPGRADE_PLAIN_HTTP,    /* 400: an HTTP request in clear on the TLS port */
     UPGRADE_REASONS
 };

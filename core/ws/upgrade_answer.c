@@ -40,6 +40,8 @@ static const struct {
          "The request line and headers are too large, or there are too many: send "
          "a smaller token or fewer cookies."},
     [UPGRADE_FULL] = {503, "full", "The server is full: try again later."},
+    [UPGRADE_NO_KEYS] = {503, "no_keys",
+                         "No key to check tokens with is here yet: try again later."},
     [UPGRADE_STOPPING] = {503, "stopping", "The server is stopping: connect again."},
     [UPGRADE_PLAIN_HTTP] = {400, "plain_http", "This port speaks TLS: use wss:// or https://."},
 };

@@ -37,6 +37,7 @@ static const struct {
     {UPGRADE_TOO_LARGE, 431, "too_large", "large"},
     {UPGRADE_FULL, 503, "full", "full"},
     {UPGRADE_STOPPING, 503, "stopping", "stopping"},
+    {UPGRADE_NO_KEYS, 503, "no_keys", "key"},
     {UPGRADE_PLAIN_HTTP, 400, "plain_http", "wss://"},
 };
 static_assert(sizeof(reasons) / sizeof(reasons[0]) == UPGRADE_REASONS, "every reason");

@@ -1,0 +1,473 @@
+#include "server/key_sources.h"
+
+#include "admin/fetch.h"
+#include "io/bell.h"
+#include "session/token.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define DOCUMENT_SIZE_MAX (1u << 20)
+#define MESSAGE_SIZE      1024
+#define WAIT_MS_MAX       60000
+#define HTTP_OK           200
+#define FIRST_RETRY_MS    2000 /* while there are no keys */
+
+#define FETCHES(value, field)                                                                      \
+    {                                                                                              \
+        "limpet_jwks_fetches_total", "Key sets asked for by URL, by result.", METRIC_COUNTER,      \
+            "result", value, offsetof(struct key_source_counts, field), 0, NULL, NULL              \
+    }
+
+const struct metric key_source_metrics[] = {
+    FETCHES("good", fetched),
+    FETCHES("failed", failed),
+    {"limpet_jwks_age_seconds", "Since the oldest key set in use was fetched.", METRIC_AGE_MS, NULL,
+     NULL, offsetof(struct key_source_counts, oldest_ms), 0, NULL, NULL},
+};
+const size_t key_source_metrics_size = sizeof(key_source_metrics) / sizeof(key_source_metrics[0]);
+
+struct key_source {
+    char *url;
+    char *algorithm; /* for keys that leave it open; NULL: none */
+    char *document;  /* NULL: none yet */
+    size_t size;
+    uint64_t fetched_ms;
+    uint64_t tried_ms;
+    uint64_t next_ms;
+};
+
+/* What of the options a fetch needs. */
+struct fetch_rules {
+    char *ca_file; /* NULL: the system's */
+    uint64_t refresh_ms;
+    uint64_t cooldown_ms;
+    uint32_t timeout_ms;
+};
+
+struct key_sources {
+    struct bell wishes;    /* for the thread */
+    struct bell changes;   /* for the main thread */
+    atomic_bool is_wished; /* a token named a key that is in none */
+    uint64_t wished_ms;    /* the thread's: when it saw the wish; 0: there is none */
+    struct counter stop;
+    pthread_t thread;
+    bool has_thread;
+    struct key_source_counts counts;
+
+    pthread_mutex_t mutex; /* of what follows */
+    struct key_source list[OPTIONS_KEYS_MAX];
+    uint32_t count;
+    struct fetch_rules rules;
+    bool has_changed;
+};
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+
+    ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static char *copy(const char *text)
+{
+    char *copied = text ? strdup(text) : NULL;
+
+    ASSERT(!text || copied);
+    return copied;
+}
+
+/* --- one fetch -------------------------------------------------------------------------------- */
+
+/* It is a key set, with a key of ours in it. */
+static bool is_good(const struct key_source *source, const struct fetch_answer *answer,
+                    char *message, size_t message_size)
+{
+    const struct token_key_options key = {.algorithm = source->algorithm,
+                                          .path = source->url,
+                                          .document = slice_from(answer->data, answer->size)};
+    const struct token_options options = {.keys = &key, .key_count = 1, .token_size_max = 1};
+
+    if (answer->status != HTTP_OK) {
+        (void)snprintf(message, message_size, "%s: answers with status %ld", source->url,
+                       answer->status);
+        return false;
+    }
+    struct token_keys *keys = token_keys_open(&options, message, message_size);
+    token_keys_close(keys);
+    return keys != NULL;
+}
+
+/* On copies, without the mutex: it takes its time. */
+static bool fetch_document(const struct key_sources *sources, const struct key_source *source,
+                           const struct fetch_rules *rules, struct fetch_answer *answer,
+                           char *message)
+{
+    const struct fetch_request request = {
+        .url = source->url,
+        .ca_file = rules->ca_file,
+        .stop = &sources->stop,
+        .timeout_ms = rules->timeout_ms,
+        .size_max = DOCUMENT_SIZE_MAX,
+    };
+
+    if (fetch(&request, answer, message, MESSAGE_SIZE) != 0) {
+        return false;
+    }
+    if (!is_good(source, answer, message, MESSAGE_SIZE)) {
+        free(answer->data);
+        return false;
+    }
+    return true;
+}
+
+static void note_age(struct key_sources *sources)
+{
+    uint64_t oldest_ms = 0;
+
+    for (uint32_t i = 0; i < sources->count; i++) {
+        const struct key_source *source = &sources->list[i];
+        if (source->document && (oldest_ms == 0 || source->fetched_ms < oldest_ms)) {
+            oldest_ms = source->fetched_ms;
+        }
+    }
+    counter_set(&sources->counts.oldest_ms, oldest_ms);
+}
+
+static struct key_source *find(struct key_sources *sources, const char *url)
+{
+    for (uint32_t i = 0; i < sources->count; i++) {
+        if (strcmp(sources->list[i].url, url) == 0) {
+            return &sources->list[i];
+        }
+    }
+    return NULL;
+}
+
+/* Between refreshes at most token.jwks_refresh, and at least token.jwks_cooldown. */
+static uint64_t next_after(const struct fetch_rules *rules, uint32_t max_age_s)
+{
+    uint64_t wait_ms = rules->refresh_ms;
+
+    if ((uint64_t)max_age_s * 1000 < wait_ms) {
+        wait_ms = (uint64_t)max_age_s * 1000;
+    }
+    return wait_ms < rules->cooldown_ms ? rules->cooldown_ms : wait_ms;
+}
+
+/* The source may have been forgotten meanwhile. Takes the answer's block. */
+static void take_document(struct key_sources *sources, const char *url, struct fetch_answer *answer)
+{
+    pthread_mutex_lock(&sources->mutex);
+    struct key_source *source = find(sources, url);
+    counter_add(&sources->counts.fetched, 1);
+    if (!source) {
+        free(answer->data);
+    } else {
+        const bool is_same = source->document && source->size == answer->size &&
+                             memcmp(source->document, answer->data, answer->size) == 0;
+        free(source->document);
+        source->document = answer->data;
+        source->size = answer->size;
+        source->fetched_ms = clock_ms();
+        source->tried_ms = source->fetched_ms;
+        source->next_ms = source->fetched_ms + next_after(&sources->rules, answer->max_age_s);
+        sources->has_changed = sources->has_changed || !is_same;
+        note_age(sources);
+    }
+    pthread_mutex_unlock(&sources->mutex);
+}
+
+static void note_failure(struct key_sources *sources, const char *url)
+{
+    pthread_mutex_lock(&sources->mutex);
+    struct key_source *source = find(sources, url);
+    counter_add(&sources->counts.failed, 1);
+    if (source) {
+        source->tried_ms = clock_ms();
+        source->next_ms =
+            source->tried_ms + (source->document ? sources->rules.cooldown_ms : FIRST_RETRY_MS);
+    }
+    pthread_mutex_unlock(&sources->mutex);
+}
+
+static bool refresh(struct key_sources *sources, const struct key_source *source,
+                    const struct fetch_rules *rules, char *message)
+{
+    struct fetch_answer answer;
+
+    if (fetch_document(sources, source, rules, &answer, message)) {
+        take_document(sources, source->url, &answer);
+        return true;
+    }
+    note_failure(sources, source->url);
+    return false;
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+static struct fetch_rules copy_rules(const struct fetch_rules *rules)
+{
+    struct fetch_rules copied = *rules;
+
+    copied.ca_file = copy(rules->ca_file);
+    return copied;
+}
+
+/* A copy of the next source that is due, or *wait_ms until one is. */
+static bool next_due(struct key_sources *sources, struct key_source *due, struct fetch_rules *rules,
+                     uint32_t *wait_ms)
+{
+    const bool is_wished = atomic_load(&sources->is_wished);
+    bool found = false;
+    bool is_granted = true;
+
+    *wait_ms = WAIT_MS_MAX;
+    pthread_mutex_lock(&sources->mutex);
+    const uint64_t now_ms = clock_ms();
+    if (is_wished && sources->wished_ms == 0) {
+        sources->wished_ms = now_ms;
+    }
+    for (uint32_t i = 0; i < sources->count && !found; i++) {
+        const struct key_source *source = &sources->list[i];
+        const bool is_wanted = is_wished && source->tried_ms < sources->wished_ms;
+        const uint64_t cool_ms = source->tried_ms + sources->rules.cooldown_ms;
+        const uint64_t at_ms = is_wanted && cool_ms < source->next_ms ? cool_ms : source->next_ms;
+        if (at_ms <= now_ms) {
+            *due =
+                (struct key_source){.url = copy(source->url), .algorithm = copy(source->algorithm)};
+            *rules = copy_rules(&sources->rules);
+            found = true;
+        } else if (at_ms - now_ms < *wait_ms) {
+            *wait_ms = (uint32_t)(at_ms - now_ms);
+        }
+        is_granted = is_granted && !is_wanted;
+    }
+    /* A wish is granted when every source was asked since. */
+    if (is_wished && is_granted) {
+        sources->wished_ms = 0;
+        atomic_store(&sources->is_wished, false);
+    }
+    pthread_mutex_unlock(&sources->mutex);
+    return found;
+}
+
+static void refresh_due(struct key_sources *sources, struct key_source *due,
+                        struct fetch_rules *rules)
+{
+    char message[MESSAGE_SIZE];
+
+    if (refresh(sources, due, rules, message)) {
+        bell_ring(&sources->changes);
+    } else if (counter_read(&sources->stop) == 0) {
+        LOG(LOG_ERROR, "key set not fetched, the keys that are there stay",
+            log_text("reason", message));
+    }
+    free(due->url);
+    free(due->algorithm);
+    free(rules->ca_file);
+}
+
+static void *run(void *context)
+{
+    struct key_sources *sources = context;
+    struct key_source due;
+    struct fetch_rules rules;
+    uint32_t wait_ms;
+
+    pthread_setname_np(pthread_self(), "keys");
+    while (counter_read(&sources->stop) == 0) {
+        if (next_due(sources, &due, &rules, &wait_ms)) {
+            refresh_due(sources, &due, &rules);
+            continue;
+        }
+        struct pollfd bell = {.fd = sources->wishes.fd, .events = POLLIN};
+        (void)poll(&bell, 1, (int)wait_ms);
+        bell_silence(&sources->wishes);
+    }
+    return NULL;
+}
+
+/* --- the main thread -------------------------------------------------------------------------- */
+
+struct key_sources *key_sources_open(char *message, size_t message_size)
+{
+    struct key_sources *sources = calloc(1, sizeof(*sources));
+
+    if (sources) {
+        sources->changes.fd = -1;
+    }
+    if (!sources || bell_open(&sources->wishes) != 0 || bell_open(&sources->changes) != 0) {
+        (void)snprintf(message, message_size, "no memory or descriptor for key sets by URL");
+        if (sources) {
+            bell_close(&sources->wishes);
+        }
+        free(sources);
+        return NULL;
+    }
+    pthread_mutex_init(&sources->mutex, NULL);
+    return sources;
+}
+
+static void forget(struct key_source *source)
+{
+    free(source->url);
+    free(source->algorithm);
+    free(source->document);
+}
+
+void key_sources_close(struct key_sources *sources)
+{
+    if (!sources) {
+        return;
+    }
+    counter_set(&sources->stop, 1);
+    bell_ring(&sources->wishes);
+    if (sources->has_thread) {
+        ASSERT(pthread_join(sources->thread, NULL) == 0);
+    }
+    for (uint32_t i = 0; i < sources->count; i++) {
+        forget(&sources->list[i]);
+    }
+    free(sources->rules.ca_file);
+    bell_close(&sources->wishes);
+    bell_close(&sources->changes);
+    pthread_mutex_destroy(&sources->mutex);
+    free(sources);
+}
+
+static void set_rules(struct key_sources *sources, const struct options *options)
+{
+    free(sources->rules.ca_file);
+    sources->rules = (struct fetch_rules){
+        .ca_file = copy(options->token.jwks_ca_file),
+        .refresh_ms = (uint64_t)options->token.jwks_refresh_s * 1000,
+        .cooldown_ms = (uint64_t)options->token.jwks_cooldown_s * 1000,
+        .timeout_ms = options->token.jwks_timeout_ms,
+    };
+}
+
+/* The new ones, without their documents. */
+static void add_missing(struct key_sources *sources, const struct options *options)
+{
+    pthread_mutex_lock(&sources->mutex);
+    set_rules(sources, options);
+    for (uint32_t i = 0; i < options->token.key_count; i++) {
+        const struct option_token_key *key = &options->token.keys[i];
+        if (token_key_is_url(key->path) && sources->count < OPTIONS_KEYS_MAX &&
+            !find(sources, key->path)) {
+            sources->list[sources->count++] = (struct key_source){
+                .url = copy(key->path), .algorithm = copy(key->algorithm), .next_ms = UINT64_MAX};
+        }
+    }
+    pthread_mutex_unlock(&sources->mutex);
+}
+
+int key_sources_add(struct key_sources *sources, const struct options *options, char *message,
+                    size_t message_size)
+{
+    char reason[MESSAGE_SIZE];
+    int result = 0;
+
+    add_missing(sources, options);
+    for (uint32_t i = 0; i < options->token.key_count; i++) {
+        const struct option_token_key *key = &options->token.keys[i];
+        size_t size;
+        char *document =
+            token_key_is_url(key->path) ? key_sources_copy(sources, key->path, &size) : NULL;
+        const struct key_source wanted = {.url = key->path, .algorithm = key->algorithm};
+        const struct fetch_rules rules = {.ca_file = options->token.jwks_ca_file,
+                                          .timeout_ms = options->token.jwks_timeout_ms};
+        if (token_key_is_url(key->path) && !document &&
+            !refresh(sources, &wanted, &rules, reason)) {
+            (void)snprintf(message, message_size, "token.keys: %s", reason);
+            result = -1;
+        }
+        free(document);
+    }
+    return result;
+}
+
+static bool is_named(const struct options *options, const char *url)
+{
+    for (uint32_t i = 0; i < options->token.key_count; i++) {
+        if (strcmp(options->token.keys[i].path, url) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void key_sources_use(struct key_sources *sources, const struct options *options)
+{
+    uint32_t kept = 0;
+
+    pthread_mutex_lock(&sources->mutex);
+    set_rules(sources, options);
+    for (uint32_t i = 0; i < sources->count; i++) {
+        if (is_named(options, sources->list[i].url)) {
+            sources->list[kept++] = sources->list[i];
+        } else {
+            forget(&sources->list[i]);
+        }
+    }
+    sources->count = kept;
+    note_age(sources);
+    pthread_mutex_unlock(&sources->mutex);
+    if (kept > 0 && !sources->has_thread) {
+        sources->has_thread = pthread_create(&sources->thread, NULL, run, sources) == 0;
+        if (!sources->has_thread) {
+            LOG(LOG_ERROR, "no thread to fetch key sets with", log_number("sources", kept));
+        }
+    }
+    bell_ring(&sources->wishes);
+}
+
+char *key_sources_copy(struct key_sources *sources, const char *url, size_t *size)
+{
+    char *document = NULL;
+
+    pthread_mutex_lock(&sources->mutex);
+    const struct key_source *source = find(sources, url);
+    if (source && source->document) {
+        document = malloc(source->size + 1);
+        ASSERT(document != NULL);
+        memcpy(document, source->document, source->size);
+        *size = source->size;
+    }
+    pthread_mutex_unlock(&sources->mutex);
+    return document;
+}
+
+int key_sources_fd(const struct key_sources *sources)
+{
+    return sources->changes.fd;
+}
+
+bool key_sources_changed(struct key_sources *sources)
+{
+    bell_silence(&sources->changes);
+    pthread_mutex_lock(&sources->mutex);
+    const bool has_changed = sources->has_changed;
+    sources->has_changed = false;
+    pthread_mutex_unlock(&sources->mutex);
+    return has_changed;
+}
+
+void key_sources_wish(struct key_sources *sources)
+{
+    if (!atomic_load_explicit(&sources->is_wished, memory_order_relaxed) &&
+        !atomic_exchange(&sources->is_wished, true)) {
+        bell_ring(&sources->wishes);
+    }
+}
+
+const struct key_source_counts *key_sources_counts(const struct key_sources *sources)
+{
+    return &sources->counts;
+}

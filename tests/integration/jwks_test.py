@@ -1,0 +1,202 @@
+"""Key sets by URL (S25): fetched over checked TLS, rotated, asked for when a token names a key that is unknown, but never
+more often than the cool-down says; a host that is away, slow, or answers with rubbish changes nothing."""
+
+import http.server
+import json
+import os
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+from keys import Folder
+from limpet import LIMPET, PATIENCE, Server, main, wait_until
+
+
+class Host:
+    """An HTTPS server whose answer is what the test says."""
+
+    def __init__(self, folder, port=0):
+        host = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                with host.lock:
+                    host.count += 1
+                host.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.lock = threading.Lock()
+        self.count = 0
+        self.leave = threading.Event()
+        self.answer = None
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder.at("host.pem"), folder.key("host"))
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        self.url = f"https://localhost:{self.port}/keys"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def give(self, body, status=200, headers=()):
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+        def answer(request):
+            request.send_response(status)
+            for name, value in headers:
+                request.send_header(name, value)
+            request.send_header("Content-Length", str(len(body)))
+            request.end_headers()
+            try:
+                request.wfile.write(body)
+            except OSError:
+                pass  # it had enough
+
+        self.answer = answer
+
+    def give_nothing(self):
+        self.answer = lambda request: self.leave.wait(PATIENCE)
+
+    def close(self):
+        self.leave.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class KeySets(unittest.TestCase):
+    def setUp(self):
+        self.folder = Folder(self.enterContext(tempfile.TemporaryDirectory(prefix="limpet-jwks-")))
+        self.folder.certificate("ca", ["Test CA"], is_issuer=True)
+        self.folder.certificate("host", ["localhost"], issuer="ca")
+        self.folder.certificate("server", ["localhost"])
+        self.host = Host(self.folder)
+        self.addCleanup(lambda: self.host.close())  # the one of that time
+        self.host.give(self.set_of("one"))
+
+    def set_of(self, *names):
+        return {"keys": [self.folder.jwk(name, kid=name, alg="ES256") for name in names]}
+
+    def options(self, more="", url=None):
+        return f"""
+tls: {{certificates: [{{certificate: {self.folder.at("server.pem")}, key: {self.folder.key("server")}}}]}}
+token:
+  keys: [{{path: "{url or self.host.url}"}}]
+  jwks_ca_file: {self.folder.at("ca.pem")}
+  jwks_timeout: 2s
+  {more}
+admin: {{control: {self.folder.at("control")}}}
+"""
+
+    def serve(self, more="jwks_cooldown: 1s"):
+        return self.enterContext(Server(options=self.options(more)))
+
+    def status(self, server, name, kid=None):
+        header = {"alg": "ES256", "kid": kid or name}
+        token = self.folder.sign(name, header, {"sub": "a", "exp": int(time.time()) + 600})
+        return server.status_of(server.request(token=token))[0]
+
+    def reload(self):
+        ran = subprocess.run([LIMPET, "reload", "--control", self.folder.at("control")], capture_output=True,
+                             text=True, timeout=PATIENCE, check=False)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def test_rotation_by_an_unknown_key(self):
+        server = self.serve()
+        self.assertEqual(self.status(server, "one"), 101)
+        self.host.give(self.set_of("one", "two"))
+        wait_until(lambda: self.status(server, "two") == 101, "the new key is fetched")
+        self.assertEqual(self.status(server, "one"), 101)
+        self.host.give(self.set_of("two"))
+        wait_until(lambda: self.status(server, "one", "none") == 401 and self.status(server, "one") == 401,
+                   "the old key is gone")
+
+    def test_forged_kids_do_not_hammer_the_host(self):
+        server = self.serve("jwks_cooldown: 1h")
+        before = self.host.count
+        for i in range(50):
+            self.assertEqual(self.status(server, "one", f"../../forged-{i}"), 401)
+        self.assertEqual(self.host.count, before)  # it was asked less than an hour ago
+        self.assertEqual(self.status(server, "one"), 101)
+
+    def test_refresh_by_time_and_by_its_word(self):
+        server = self.serve("jwks_cooldown: 1s\n  jwks_refresh: 1h")
+        self.host.give(self.set_of("one", "two"), headers=[("Cache-Control", "public, max-age=1")])
+        wait_until(lambda: self.status(server, "two") == 101, "fetched once for an unknown key")
+        count = self.host.count
+        wait_until(lambda: self.host.count > count, "fetched again after max-age, with no token to ask for it")
+
+    def test_bad_answers_change_nothing(self):
+        server = self.serve()
+        private = self.folder.read("one.key")
+        for name, give in (("500", lambda: self.host.give(b"no", status=500)),
+                           ("10 MB", lambda: self.host.give(b" " * 10_000_000)),
+                           ("nothing", self.host.give_nothing),
+                           ("empty", lambda: self.host.give(b"")),
+                           ("garbage", lambda: self.host.give(b"\xff\x00{]")),
+                           ("no keys", lambda: self.host.give({"keys": []})),
+                           ("two of one kid", lambda: self.host.give({"keys": 2 * self.set_of("one")["keys"]})),
+                           ("a private key", lambda: self.host.give(private)),
+                           ("elsewhere", lambda: self.host.give(b"", 302, [("Location", self.host.url)]))):
+            with self.subTest(name):
+                give()
+                failed = server.metric("limpet_jwks_fetches_total", result="failed")
+                wait_until(lambda before=failed: (self.status(server, "one", "unknown") == 401 and
+                                                  server.metric("limpet_jwks_fetches_total", result="failed") > before),
+                           "the fetch failed")
+                self.assertEqual(self.status(server, "one"), 101)
+        self.host.give(self.set_of("two"))
+        wait_until(lambda: self.status(server, "two") == 101, "a good answer is taken again")
+
+    def test_a_host_that_is_away_at_the_start(self):
+        port = self.host.port
+        self.host.close()
+        server = self.serve()
+        server.wait_for_log("a key set is not there")
+        self.assertEqual(self.status(server, "one"), 503)
+        self.host = Host(self.folder, port)
+        self.host.give(self.set_of("one"))
+        wait_until(lambda: self.status(server, "one") == 101, "the keys have come")
+        self.assertEqual(self.status(server, "two"), 401)
+
+    def test_reload(self):
+        server = self.serve()
+        path = os.path.join(server.folder.name, "options.yaml")
+        self.assertEqual(self.reload()[0], 0)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.options(url="https://localhost:1/keys"))
+        status, output = self.reload()
+        self.assertEqual(status, 1)
+        self.assertIn("https://localhost:1/keys", output)
+        self.assertEqual(self.status(server, "one"), 101)
+        other = Host(self.folder)
+        self.addCleanup(other.close)
+        other.give(self.set_of("two"))
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.options(url=other.url))
+        self.assertEqual(self.reload()[0], 0)
+        self.assertEqual(self.status(server, "two"), 101)
+        self.assertEqual(self.status(server, "one"), 401)
+
+    def check(self, options):
+        ran = subprocess.run([LIMPET, "check", self.folder.write("checked.yaml", options)], capture_output=True,
+                             text=True, timeout=PATIENCE, check=False)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def test_who_the_host_is_gets_checked(self):
+        self.assertEqual(self.check(self.options())[0], 0)
+        self.folder.certificate("stranger", ["Another CA"], is_issuer=True)
+        for options, words in ((self.options().replace("ca.pem", "stranger.pem"), "certificate"),
+                               (self.options(url=self.host.url.replace("localhost", "127.0.0.1")), "127.0.0.1"),
+                               (self.options(url="http://localhost/keys"), "allowed: https")):
+            status, output = self.check(options)
+            self.assertEqual(status, 1, output)
+            self.assertIn(words, output)
+
+
+if __name__ == "__main__":
+    main()
