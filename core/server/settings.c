@@ -35,25 +35,18 @@ int settings_open_certificates(struct settings *settings, char *message, size_t 
     return settings->certificates ? 0 : -1;
 }
 
-/* The documents of key sets by URL; copies, for free_documents. */
+/* The documents of key sets by URL: copies, the caller's to free. */
 static void copy_documents(struct settings *settings, struct key_sources *sources,
-                           struct token_key_options *keys)
+                           struct token_key_options *keys, char **documents)
 {
     settings->lacks_keys = false;
     for (uint32_t i = 0; i < settings->options->token.key_count; i++) {
         size_t size = 0;
         if (token_key_is_url(keys[i].path)) {
-            char *document = key_sources_copy(sources, keys[i].path, &size);
-            keys[i].document = slice_from(document, size);
-            settings->lacks_keys = settings->lacks_keys || !document;
+            documents[i] = key_sources_copy(sources, keys[i].path, &size);
+            keys[i].document = slice_from(documents[i], size);
+            settings->lacks_keys = settings->lacks_keys || !documents[i];
         }
-    }
-}
-
-static void free_documents(const struct settings *settings, struct token_key_options *keys)
-{
-    for (uint32_t i = 0; i < settings->options->token.key_count; i++) {
-        free((void *)(uintptr_t)keys[i].document.data);
     }
 }
 
@@ -62,14 +55,17 @@ int settings_open_token_keys(struct settings *settings, struct key_sources *sour
 {
     struct token_key_options keys[OPTIONS_KEYS_MAX];
     struct token_options token_options;
+    char *documents[OPTIONS_KEYS_MAX] = {NULL};
 
     if (!settings->options->token.required) {
         return 0;
     }
     arguments_token_options(settings->options, keys, &token_options);
-    copy_documents(settings, sources, keys);
+    copy_documents(settings, sources, keys, documents);
     settings->token_keys_own = token_keys_open(&token_options, message, message_size);
-    free_documents(settings, keys);
+    for (uint32_t i = 0; i < OPTIONS_KEYS_MAX; i++) {
+        free(documents[i]);
+    }
     settings->token_keys = settings->token_keys_own;
     return settings->token_keys ? 0 : -1;
 }
