@@ -136,7 +136,6 @@ struct counts {
     struct counter drain_state;              /* gauge: enum drain_state */
     struct counter drain_remaining;          /* gauge: open connections that it has yet to tell */
     struct counter drain_closed;
-    struct counter drain_order;      /* the last order that it follows; no metric */
     struct histogram tick_time;      /* ns, base 1 us */
     struct histogram timer_lag;      /* ns, base 1 ms: from a deadline to its work */
     struct histogram handshake_time; /* ns, base 1 ms: accept to Finished */

@@ -37,13 +37,14 @@ enum drain_state { /* also what limpet_drain_state says */
 };
 
 struct drain {
-    uint8_t state;        /* enum drain_state */
-    bool is_last;         /* the shard ends afterwards */
-    uint64_t order;       /* the last one seen */
-    uint32_t next_number; /* gathering: the next to look at */
-    uint32_t newest;      /* gathering: the last generation given out when it began */
-    uint64_t step_ms;     /* when to look at the pace again */
-    uint64_t stop_by_ms;  /* is_last: the shard ends, whoever is left */
+    uint8_t state;           /* enum drain_state */
+    bool is_last;            /* the shard ends afterwards */
+    uint64_t order;          /* the last one seen */
+    struct counter followed; /* the same, for the main thread: limpet_drain_state is of it */
+    uint32_t next_number;    /* gathering: the next to look at */
+    uint32_t newest;         /* gathering: the last generation given out when it began */
+    uint64_t step_ms;        /* when to look at the pace again */
+    uint64_t stop_by_ms;     /* is_last: the shard ends, whoever is left */
     struct pace pace;
     struct heap waiting; /* those to tell, the oldest on top */
 };

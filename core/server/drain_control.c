@@ -30,8 +30,8 @@ static struct sum sum_up(const struct run *run)
 
     for (uint32_t i = 0; i < run->service.server.shard_count; i++) {
         const struct counts *counts = run->runners.blocks[i];
-        const bool has_seen =
-            counter_read(&counts->drain_order) == counter_read(&run->service.server.order);
+        const bool has_seen = counter_read(&run->runners.list[i].shard->drain.followed) ==
+                              counter_read(&run->service.server.order);
         const uint64_t state = has_seen ? counter_read(&counts->drain_state) : DRAIN_NONE;
         const uint64_t open = counter_read(&counts->connections_open);
         sum.open += open;

@@ -348,7 +348,7 @@ static void measure(struct shard *shard)
     counter_set(&counts->subscriptions, channel_counts.subscriptions);
     counter_set(&counts->timers, shard->wheel.count);
     counter_set(&counts->drain_state, shard->drain.state);
-    counter_set(&counts->drain_order, shard->drain.order);
+    counter_set(&shard->drain.followed, shard->drain.order); /* behind its state */
     counter_set(&counts->drain_remaining, drain_is_on(shard) ? shard->serving_count : 0);
     counter_add(&counts->ticks, 1);
     counter_set(&counts->ticked_ms, shard->now_ms);

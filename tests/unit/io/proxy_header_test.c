@@ -25,7 +25,7 @@ static enum proxy_outcome read_bytes(const char *bytes, size_t size, uint8_t ver
 static void assert_good(const char *bytes, size_t size, const char *source)
 {
     char text[ADDRESS_TEXT_SIZE];
-    char behind[PROXY_V2_SIZE_MAX + 8];
+    char behind[PROXY_V2_SIZE_MAX + 8] = "";
 
     for (size_t cut = 0; cut < size; cut++) {
         assert_int_equal(read_bytes(bytes, cut, BOTH), PROXY_MORE);
@@ -113,7 +113,7 @@ static size_t make_v2(char *out, uint8_t command, uint8_t family, size_t body_si
 
 static void test_bytes(void **state)
 {
-    char bytes[PROXY_V2_SIZE_MAX + 1];
+    char bytes[PROXY_V2_SIZE_MAX + 1] = "";
 
     (void)state;
     assert_good(bytes, make_v2(bytes, 0x21, 0x11, 12), "10.1.2.3:8080");
@@ -138,7 +138,7 @@ static void test_bytes_that_are_none(void **state)
         {0x22, 0x11, 12},  {0x21, 0x12, 12}, {0x21, 0x11, 11},   {0x21, 0x21, 35},
         {0x21, 0x31, 215}, {0x21, 0x41, 60}, {0x21, 0x11, 4097},
     };
-    char bytes[16 + 4097];
+    char bytes[16 + 4097] = "";
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -152,7 +152,7 @@ static void test_bytes_that_are_none(void **state)
 
 static void test_versions_that_are_not_wanted(void **state)
 {
-    char bytes[64];
+    char bytes[64] = "";
     const char *line = "PROXY UNKNOWN\r\n";
     const size_t size = make_v2(bytes, 0x21, 0x11, 12);
 
