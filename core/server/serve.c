@@ -91,10 +91,9 @@ static void end_threads(struct run *run)
     api_close(run->api); /* when nobody answers any more */
 }
 
-static int open_admin(struct run *run, const struct options *options)
+/* What /metrics shows: blocks of counters, one behind the other. */
+static void chain_metrics(struct run *run)
 {
-    char message[MESSAGE_SIZE];
-
     run->metrics = (struct metrics){
         .table = counts_metrics,
         .table_size = counts_metrics_size,
@@ -145,6 +144,13 @@ static int open_admin(struct run *run, const struct options *options)
         .block_count = 1,
         .is_shared = true,
     };
+}
+
+static int open_admin(struct run *run, const struct options *options)
+{
+    char message[MESSAGE_SIZE];
+
+    chain_metrics(run);
     reload_note_expiry(run);
     if (options->admin.listen[0] == '\0') {
         return 0;
