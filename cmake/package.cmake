@@ -16,6 +16,7 @@ install(FILES tuning/systemd/limpet.tmpfiles DESTINATION lib/tmpfiles.d RENAME l
 install(DIRECTORY deploy/ DESTINATION share/limpet/deploy)
 file(GLOB profiles CONFIGURE_DEPENDS sysctl.d/*.conf)
 install(FILES ${profiles} DESTINATION share/limpet/sysctl.d)
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES README.md BENCHMARKS.md SECURITY.md tuning/debian/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # Options that somebody wrote stay as they are.
