@@ -125,7 +125,6 @@ class Publishing(unittest.TestCase):
                                                         "subscribe": ["inbox:a"]}
         for rules, allowed in (("", (by_claim, subscribed, by_pattern, elsewhere, {})),
                                ("other:publish=nobody", (by_claim, subscribed, by_pattern, elsewhere, {})),
-                               ("inbox:publish=nobody", ()),
                                ("inbox", (by_claim,)),
                                ("inbox:publish=claim", (by_claim,)),
                                ("inbox:publish=subscriber", (subscribed, by_pattern)),

@@ -3,6 +3,7 @@ at once, not root, with and without a terminal. Nothing here changes the host.""
 
 import os
 import pty
+import shutil
 import signal
 import stat
 import subprocess
@@ -161,10 +162,13 @@ class Applying(unittest.TestCase):
     @unittest.skipUnless(os.geteuid() == 0, "is not root to begin with")
     def test_not_root(self):
         user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="limpet-test-"))  # where anybody gets at it
+        os.chmod(folder, 0o755)
+        program = shutil.copy(TUNE, folder)
         os.chmod(self.host.root, 0o755)
         self.before = snapshot(self.host)
         for arguments, message in ((("--root", self.host.root), "run this as root"), ((), "run it as root")):
-            result = subprocess.run([TUNE, "apply", "--connections", "1000000", "--yes", *arguments], check=False,
+            result = subprocess.run([program, "apply", "--connections", "1000000", "--yes", *arguments], check=False,
                                     capture_output=True, text=True, timeout=PATIENCE, **user)
             self.expect_refused((result.returncode, result.stdout, result.stderr), message)
 
