@@ -168,6 +168,7 @@ static enum proxy_outcome read_v2(struct slice input, struct proxy_header *heade
         return PROXY_MORE;
     }
     if (command == (V2_VERSION | V2_LOCAL)) {
+        header->is_local = true;
         return PROXY_DONE; /* section 2.2: what else it says is to be skipped */
     }
     const struct slice body = slice_from(input.data + V2_HEAD_SIZE, body_size);

@@ -17,7 +17,8 @@ enum proxy_outcome {
 
 struct proxy_header {
     size_t size;                /* the client's own bytes begin behind it */
-    bool has_source;            /* false: the proxy speaks for itself (LOCAL), or does not know */
+    bool has_source;            /* false: see is_local */
+    bool is_local;              /* the proxy speaks for itself; else it does not know its client */
     struct sockaddr_in6 source; /* the client: AF_INET or AF_INET6 */
 };
 

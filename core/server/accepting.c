@@ -182,9 +182,11 @@ void accepting_header(struct shard *shard, uint32_t number)
     opening->awaits_header = false;
     if (header.has_source) {
         opening->peer = header.source;
-        if (!is_let_in(shard, number)) {
-            return;
-        }
+    }
+    /* A client that the proxy does not know comes by the proxy's own address. */
+    const bool is_known = !header.is_local && opening->peer.sin6_family != AF_UNIX;
+    if (is_known && !is_let_in(shard, number)) {
+        return;
     }
     if (listener->is_plain) {
         handshakes_skip(shard, number);

@@ -2,6 +2,7 @@
 
 #include "admin/fetch.h"
 #include "io/bell.h"
+#include "server/supervisor.h"
 #include "session/token.h"
 
 #include <poll.h>
@@ -368,6 +369,16 @@ static void add_missing(struct key_sources *sources, const struct options *optio
     pthread_mutex_unlock(&sources->mutex);
 }
 
+/* The thread asks again and again for it already. */
+static bool was_tried(struct key_sources *sources, const char *url)
+{
+    pthread_mutex_lock(&sources->mutex);
+    const struct key_source *source = find(sources, url);
+    const bool tried = source && source->tried_ms != 0;
+    pthread_mutex_unlock(&sources->mutex);
+    return tried;
+}
+
 int key_sources_add(struct key_sources *sources, const struct options *options, char *message,
                     size_t message_size)
 {
@@ -383,8 +394,12 @@ int key_sources_add(struct key_sources *sources, const struct options *options, 
         const struct key_source wanted = {.url = key->path, .algorithm = key->algorithm};
         const struct fetch_rules rules = {.ca_file = options->token.jwks_ca_file,
                                           .timeout_ms = options->token.jwks_timeout_ms};
-        if (token_key_is_url(key->path) && !document &&
-            !refresh(sources, &wanted, &rules, reason)) {
+        const bool is_wanted =
+            token_key_is_url(key->path) && !document && !was_tried(sources, key->path);
+        if (is_wanted) {
+            supervisor_alive(); /* the main thread waits, but goes on */
+        }
+        if (is_wanted && !refresh(sources, &wanted, &rules, reason)) {
             (void)snprintf(message, message_size, "token.keys: %s", reason);
             result = -1;
         }
@@ -393,14 +408,15 @@ int key_sources_add(struct key_sources *sources, const struct options *options, 
     return result;
 }
 
-static bool is_named(const struct options *options, const char *url)
+/* What the options say of it; NULL: it is not among them. */
+static const struct option_token_key *named(const struct options *options, const char *url)
 {
     for (uint32_t i = 0; i < options->token.key_count; i++) {
         if (strcmp(options->token.keys[i].path, url) == 0) {
-            return true;
+            return &options->token.keys[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 void key_sources_use(struct key_sources *sources, const struct options *options)
@@ -410,7 +426,10 @@ void key_sources_use(struct key_sources *sources, const struct options *options)
     pthread_mutex_lock(&sources->mutex);
     set_rules(sources, options);
     for (uint32_t i = 0; i < sources->count; i++) {
-        if (is_named(options, sources->list[i].url)) {
+        const struct option_token_key *key = named(options, sources->list[i].url);
+        if (key) {
+            free(sources->list[i].algorithm);
+            sources->list[i].algorithm = copy(key->algorithm);
             sources->list[kept++] = sources->list[i];
         } else {
             forget(&sources->list[i]);
@@ -457,6 +476,13 @@ bool key_sources_changed(struct key_sources *sources)
     sources->has_changed = false;
     pthread_mutex_unlock(&sources->mutex);
     return has_changed;
+}
+
+void key_sources_again(struct key_sources *sources)
+{
+    pthread_mutex_lock(&sources->mutex);
+    sources->has_changed = true;
+    pthread_mutex_unlock(&sources->mutex);
 }
 
 void key_sources_wish(struct key_sources *sources)

@@ -26,8 +26,8 @@ extern const size_t key_source_metrics_size;
 MUST_CHECK struct key_sources *key_sources_open(char *message, size_t message_size);
 void key_sources_close(struct key_sources *sources); /* ends the thread; NULL: no-op */
 
-/* The main thread: fetches what the options name and is not there yet. 0, or -1 with a message when
- * one could not be had (it is asked again later). */
+/* The main thread: fetches what the options name and was not asked for yet. 0, or -1 with a message
+ * when one could not be had (it is asked again later). */
 MUST_CHECK int key_sources_add(struct key_sources *sources, const struct options *options,
                                char *message, size_t message_size);
 
@@ -41,6 +41,9 @@ MUST_CHECK char *key_sources_copy(struct key_sources *sources, const char *url, 
 /* Readable when a document has changed; key_sources_changed then says so, once. */
 MUST_CHECK int key_sources_fd(const struct key_sources *sources);
 MUST_CHECK bool key_sources_changed(struct key_sources *sources);
+
+/* What had changed could not be used: key_sources_changed says so again. */
+void key_sources_again(struct key_sources *sources);
 
 /* Any thread: a token names a key that is in none of them. Costs no system call while an earlier
  * wish waits. */

@@ -119,7 +119,7 @@ static const struct option_row rows[] = {
             "Between two fetches of a key set by URL; sooner if its Cache-Control says so"),
     SECONDS("token.jwks_cooldown", token.jwks_cooldown_s, "30s", 1, 3600, OPTION_ANY,
             "Least time between fetches after a failure, and for tokens with unknown keys"),
-    MILLISECONDS("token.jwks_timeout", token.jwks_timeout_ms, "5s", 100, MINUTE_MS, OPTION_ANY,
+    MILLISECONDS("token.jwks_timeout", token.jwks_timeout_ms, "5s", 100, 20 * SECOND_MS, OPTION_ANY,
                  "What a fetch of a key set may take"),
 
     LIST("limits.banned", limits.banned, NULL, OPTION_NAMES, OPTION_NETWORK,

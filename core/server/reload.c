@@ -212,10 +212,15 @@ void reload_token_keys(struct run *run)
     struct settings *settings =
         settings_renew_keys(&run->service.desk, run->service.key_sources, message, sizeof(message));
     if (!settings) {
-        LOG(LOG_ERROR, "new token keys cannot be used, the old ones stay",
-            log_text("reason", message));
+        if (!run->keys_refused) {
+            LOG(LOG_ERROR, "new token keys cannot be used, the old ones stay; tries on",
+                log_text("reason", message));
+        }
+        run->keys_refused = true;
+        key_sources_again(run->service.key_sources);
         return;
     }
+    run->keys_refused = false;
     settings_publish(&run->service.desk, settings);
     wake_all(run);
     (void)await_all(run);
@@ -279,7 +284,7 @@ static bool run_reload(struct run *run, struct reload *reload)
         LOG(LOG_ERROR, "not reloaded, nothing has changed", log_text("reason", reload->message));
     }
     key_sources_use(run->service.key_sources, running(run)->options);
-    supervisor_ready("accepts connections");
+    supervisor_ready(run->drain.is_on ? "drains its connections" : "accepts connections");
     return good;
 }
 

@@ -35,6 +35,7 @@ struct run {
     struct counter bound_value; /* 1 */
     struct relay_thread *relay;
     uint64_t stop_by_ms;
+    bool keys_refused; /* new token keys could not be used, and wait */
     struct drain_record drain;
     struct ring *ring; /* the main thread's, to wake shards with */
     int signal_fd;     /* SIGTERM, SIGINT, SIGHUP */

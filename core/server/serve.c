@@ -276,7 +276,7 @@ static int run_server(struct run *run)
         options = run->service.desk.newest->options;
         LOG(LOG_INFO, "stopping", log_number("signal", signal_number),
             log_number("within_ms", options->deadlines.shutdown_ms));
-        supervisor_stopping();
+        supervisor_stopping(options->deadlines.shutdown_ms);
         counter_set(&run->admin_state.ready, 0);
         run->stop_by_ms = monotonic_ms() + options->deadlines.shutdown_ms;
         stop_shards(run, options->deadlines.shutdown_ms);

@@ -3,6 +3,8 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
+#define KERNEL_MS 300000 /* to tear down millions of sockets */
+
 /* What goes wrong here is systemd's to notice: it waits for the message, and says so. */
 
 void supervisor_ready(const char *status)
@@ -25,9 +27,10 @@ void supervisor_status(const char *status)
     (void)sd_notifyf(0, "STATUS=%s", status);
 }
 
-void supervisor_stopping(void)
+void supervisor_stopping(uint32_t within_ms)
 {
-    (void)sd_notify(0, "STOPPING=1");
+    (void)sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
+                     ((unsigned long long)within_ms + KERNEL_MS) * 1000);
 }
 
 bool supervisor_watches(void)

@@ -19,7 +19,8 @@ void supervisor_reloading(void);
 /* One line for `systemctl status`. */
 void supervisor_status(const char *status);
 
-void supervisor_stopping(void);
+/* It takes so long, and then the kernel's share: systemd waits no shorter. */
+void supervisor_stopping(uint32_t within_ms);
 
 /* True when the unit has a watchdog, which wants supervisor_alive within its time. */
 MUST_CHECK bool supervisor_watches(void);

@@ -98,6 +98,15 @@ class Bans(unittest.TestCase):
         self.assertFalse(self.may_come(server, "127.0.6.1"))
         self.assertTrue(self.may_come(server, "127.0.7.1"))
 
+    def test_a_pipe_is_no_file(self):
+        """Who reads it would wait for ever."""
+        with tempfile.TemporaryDirectory() as state:
+            os.mkfifo(os.path.join(state, "pipe"))
+            ran = subprocess.run([LIMPET, "check", "--state", state, "--limits.banned-file", os.path.join(state, "pipe")],
+                                 capture_output=True, text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(ran.returncode, 1)
+        self.assertIn("pipe", ran.stderr)
+
     def test_words_that_cannot_be(self):
         with tempfile.TemporaryDirectory() as state:
             for flag, value, part in (("--limits.banned", "127.0.0.1/33", "192.0.2.0/24"), ("--limits.allowed", "here", "192.0.2.0/24"),

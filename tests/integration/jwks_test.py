@@ -163,6 +163,30 @@ admin: {{control: {self.folder.at("control")}}}
         wait_until(lambda: self.status(server, "one") == 101, "the keys have come")
         self.assertEqual(self.status(server, "two"), 401)
 
+    def test_new_keys_are_not_lost_for_a_file_that_is_bad_then(self):
+        """All token keys are read when a key set has changed: one that cannot be just then only puts it off."""
+        secret = self.folder.write("secret", b"a secret of at least thirty-two bytes")
+        keys = f'[{{path: "{self.host.url}"}}, {{algorithm: HS256, kid: file, path: {secret}}}]'
+        server = self.enterContext(Server(options=self.options("jwks_cooldown: 1s").replace(
+            f'[{{path: "{self.host.url}"}}]', keys)))
+        self.assertEqual(self.status(server, "one"), 101)
+        self.folder.write("secret", b"")
+        self.host.give(self.set_of("one", "two"))
+        wait_until(lambda: self.status(server, "two") != 101 and "cannot be used" in server.log_text(), server.log_text)
+        self.assertEqual(self.status(server, "one"), 101)
+        self.folder.write("secret", b"a secret of at least thirty-two bytes")
+        wait_until(lambda: self.status(server, "two") == 101, server.log_text)
+        self.assertEqual(server.log_text().count("cannot be used"), 1, "said once")
+
+    def test_a_reload_while_the_host_is_away_since_the_start(self):
+        port = self.host.port
+        self.host.close()
+        server = self.serve()
+        self.assertEqual(self.reload()[0], 0, "other things can change meanwhile")
+        self.host = Host(self.folder, port)
+        self.host.give(self.set_of("one"))
+        wait_until(lambda: self.status(server, "one") == 101, "the keys have come")
+
     def test_reload(self):
         server = self.serve()
         path = os.path.join(server.folder.name, "options.yaml")

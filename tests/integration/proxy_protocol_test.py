@@ -153,6 +153,13 @@ class Headers(Case):
             sock.sendall(v2(source))
             self.assertTrue(self.is_closed(sock))
             self.assertEqual(server.metric("limpet_refused_total", limit=limit), 1)
+        # A client whom the proxy does not know comes by the proxy's address, which is banned here; a probe may come.
+        sock = server.connect()
+        sock.sendall(b"PROXY UNKNOWN\r\n")
+        self.assertTrue(self.is_closed(sock))
+        sock = server.connect()
+        sock.sendall(V2 + b"\x20\x00\0\0")
+        self.open(server, sock).close()
         clients[0].close()
         server.wait_metric("limpet_connections_held", 3)
         sock = server.connect()

@@ -51,6 +51,7 @@ class Notify(unittest.TestCase):
         server.process.send_signal(signal.SIGTERM)
         stopping, before = self.supervisor.until("STOPPING")
         self.assertEqual(stopping["STOPPING"], "1")
+        self.assertGreaterEqual(int(stopping["EXTEND_TIMEOUT_USEC"]), 10_000_000, "deadlines.shutdown, and more")
         self.assertEqual(before, [], "no watchdog was asked for")
 
     def test_the_watchdog_is_fed(self):
