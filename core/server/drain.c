@@ -76,7 +76,7 @@ static void stop(struct shard *shard, uint32_t within_ms)
 {
     struct drain *drain = &shard->drain;
     const uint64_t stop_by_ms = shard->now_ms + within_ms;
-    const uint32_t close_ms = shard->server->options->deadlines.close_ms;
+    const uint32_t close_ms = shard->options->deadlines.close_ms;
     const uint32_t answer_ms = close_ms < within_ms / 2 ? close_ms : within_ms / 2;
 
     start(shard, drain->is_last ? 0 : within_ms - answer_ms, STOP_RATE_MIN);

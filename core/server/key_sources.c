@@ -430,6 +430,10 @@ void key_sources_use(struct key_sources *sources, const struct options *options)
         if (key) {
             free(sources->list[i].algorithm);
             sources->list[i].algorithm = copy(key->algorithm);
+            const uint64_t latest_ms = clock_ms() + sources->rules.refresh_ms;
+            if (sources->list[i].document && sources->list[i].next_ms > latest_ms) {
+                sources->list[i].next_ms = latest_ms;
+            }
             sources->list[kept++] = sources->list[i];
         } else {
             forget(&sources->list[i]);

@@ -78,6 +78,14 @@ static void expect(FILE *errors, int *problems, bool holds, const char *problem)
     }
 }
 
+/* Whether something stands before an @ in front of the host. */
+static bool has_user(const char *url)
+{
+    const char *host = strstr(url, "://");
+
+    return host && host[3 + strcspn(host + 3, "/?#@")] == '@';
+}
+
 static void validate_token(const struct options *options, FILE *errors, int *problems)
 {
     bool somewhere = options->token.in_authorization || options->token.in_protocol ||
@@ -103,7 +111,8 @@ static void validate_token(const struct options *options, FILE *errors, int *pro
             (*problems)++;
             continue;
         }
-
+        expect(errors, problems, !is_url || !has_user(key->path),
+               "token.keys: a URL with a user would stand in logs; allowed: https://HOST/PATH");
         if (!key->algorithm && !is_set) {
             (void)fprintf(
                 errors,

@@ -187,6 +187,15 @@ admin: {{control: {self.folder.at("control")}}}
         self.host.give(self.set_of("one"))
         wait_until(lambda: self.status(server, "one") == 101, "the keys have come")
 
+    def test_a_password_in_a_url_is_refused(self):
+        with tempfile.TemporaryDirectory() as state:
+            for url in ("https://me:pass@localhost/keys", "https://pass@localhost:1"):
+                ran = subprocess.run([LIMPET, "check", "--state", state, "--token.keys", url], capture_output=True, text=True,
+                                     timeout=PATIENCE, check=False)
+                self.assertEqual(ran.returncode, 1)
+                self.assertIn("would stand in logs", ran.stderr)
+                self.assertNotIn("pass@", ran.stderr)
+
     def test_reload(self):
         server = self.serve()
         path = os.path.join(server.folder.name, "options.yaml")
