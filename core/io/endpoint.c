@@ -104,6 +104,9 @@ int endpoint_parse(struct slice text, struct endpoint *endpoint)
     const struct scheme *scheme = schemes;
 
     *endpoint = (struct endpoint){.mode = ENDPOINT_MODE};
+    if (text.size == 0) {
+        return -EINVAL; /* it may have no data to look at */
+    }
     while (!take(&rest, scheme->text)) {
         scheme++;
     }
