@@ -60,8 +60,12 @@ static int append_around_ipv4(struct networks *networks, const struct network_ra
     memcpy(behind.first, ipv4_last, KEY_SIZE);
     bool fits = step(before.last, false) && step(behind.first, true);
     ASSERT(fits);
-    const int error = append(networks, &before);
-    return error != 0 ? error : append(networks, &behind);
+    int error = append(networks, &before);
+    /* From /80 on IPv4's keys are the last of the network. */
+    if (error == 0 && memcmp(behind.first, behind.last, KEY_SIZE) <= 0) {
+        error = append(networks, &behind);
+    }
+    return error;
 }
 
 /* Digits alone, up to bits_max. */

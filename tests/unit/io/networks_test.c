@@ -95,6 +95,13 @@ static void test_all_of_a_family(void **state)
     assert_false(has("0.0.0.0"));
     assert_false(has("255.255.255.255"));
     networks_close(&networks);
+    add("::/80"); /* IPv4's keys are its last */
+    networks_sort(&networks);
+    assert_int_equal(networks.count, 1);
+    assert_true(has("::fffe:ffff:ffff"));
+    assert_false(has("1.2.3.4"));
+    assert_false(has("::1:0:0:0"));
+    networks_close(&networks);
     add("0.0.0.0/0");
     networks_sort(&networks);
     assert_true(has("0.0.0.0"));
