@@ -12,7 +12,7 @@ import unittest
 
 import tracer
 from limpet import PATIENCE, main
-from tune_test import TUNE, Host, tune
+from tune_test import OTHER_USERS, TUNE, Host, tune
 
 if os.access("/dev/shm", os.W_OK):
     tempfile.tempdir = "/dev/shm"  # each step waits for the disk
@@ -169,7 +169,7 @@ class Applying(unittest.TestCase):
         self.before = snapshot(self.host)
         for arguments, message in ((("--root", self.host.root), "run this as root"), ((), "run it as root")):
             result = subprocess.run([program, "apply", "--connections", "1000000", "--yes", *arguments], check=False,
-                                    capture_output=True, text=True, timeout=PATIENCE, **user)
+                                    capture_output=True, text=True, timeout=PATIENCE, env=OTHER_USERS, **user)
             self.expect_refused((result.returncode, result.stdout, result.stderr), message)
 
     def test_wrong_root(self):
