@@ -56,7 +56,9 @@ static void parse_value(const struct setting *setting, struct reading *reading)
         say(reading, HOST_UNREADABLE, "cannot be read: permission, or an error");
         return;
     }
-    if (strcmp(reading->text, "max") == 0 || strcmp(reading->text, "unlimited") == 0) {
+    const bool is_endless =
+        strcmp(reading->text, "max") == 0 || strcmp(reading->text, "unlimited") == 0;
+    if (is_endless && strlen(setting->compare) <= 1) { /* a vector has no such word */
         take_number(reading, WANT_INFINITE);
         return;
     }
