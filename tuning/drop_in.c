@@ -1,6 +1,7 @@
 #include "tuning/drop_in.h"
 
 #include "base/text.h"
+#include "tuning/page.h"
 
 #define COLUMNS 100
 
@@ -52,27 +53,11 @@ bool drop_in_is_folder(const char *path)
 /* A comment of as many lines as it takes, broken at blanks. */
 static void write_comment(FILE *out, const char *indent, const char *text)
 {
-    size_t column = 0;
+    char margin[16];
 
-    while (*text != '\0') {
-        const size_t word = strcspn(text, " ");
-        if (column > 0 && column + 1 + word > COLUMNS) {
-            text_print(out, "\n");
-            column = 0;
-        }
-        if (column == 0) {
-            text_print(out, "#%s", indent);
-            column = strlen(indent) + 1;
-        } else {
-            text_print(out, " ");
-            column++;
-        }
-        text_print(out, "%.*s", (int)word, text);
-        column += word;
-        text += word;
-        text += strspn(text, " ");
-    }
-    text_print(out, "\n");
+    (void)snprintf(margin, sizeof(margin), "#%s", indent);
+    text_print(out, "%s", margin);
+    page_fill(out, margin, (uint32_t)strlen(margin), COLUMNS, text);
 }
 
 static void write_head(FILE *out, const char *what, const char *inputs)

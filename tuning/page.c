@@ -56,14 +56,14 @@ void page_heading(FILE *out, const char *format, ...)
     text_print(out, "\n");
 }
 
-void page_wrap(FILE *out, uint32_t column, const char *words)
+void page_fill(FILE *out, const char *margin, uint32_t column, uint32_t columns, const char *words)
 {
     uint32_t at = column;
 
     while (*words != '\0') {
         const uint32_t size = (uint32_t)strcspn(words, " ");
-        if (at > column && at + 1 + size > PAGE_COLUMNS) {
-            text_print(out, "\n%*s", (int)column, "");
+        if (at > column && at + 1 + size > columns) {
+            text_print(out, "\n%-*s", (int)column, margin);
             at = column;
         } else if (at > column) {
             text_print(out, " ");
@@ -75,6 +75,11 @@ void page_wrap(FILE *out, uint32_t column, const char *words)
         words += strspn(words, " ");
     }
     text_print(out, "\n");
+}
+
+void page_wrap(FILE *out, uint32_t column, const char *words)
+{
+    page_fill(out, "", column, PAGE_COLUMNS, words);
 }
 
 void page_cell(FILE *out, const char *words, uint32_t width)

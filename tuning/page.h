@@ -17,6 +17,10 @@ void page_verdict(FILE *out, enum verdict verdict, int width);
 
 void page_heading(FILE *out, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Writes words from column on, in lines of at most so many columns; each further line begins with
+ * the margin. Ends the last. */
+void page_fill(FILE *out, const char *margin, uint32_t column, uint32_t columns, const char *words);
+
 /* Words from column (counted from 0) on, where the line stands already; the next lines begin there,
  * too. Ends the line. */
 void page_wrap(FILE *out, uint32_t column, const char *words);

@@ -1,6 +1,7 @@
 #include "tuning/profile.h"
 
 #include "base/text.h"
+#include "tuning/page.h"
 #include "tuning/reading.h"
 
 #include <inttypes.h>
@@ -76,25 +77,8 @@ const struct profile *profile_find(const char *name)
 /* "#   label    words", wrapped. */
 static void write_comment(FILE *out, const char *label, const char *words)
 {
-    const uint32_t column = 4 + LABEL_WIDTH + 1;
-    uint32_t at = column;
-
     text_print(out, "#   %-*s ", (int)LABEL_WIDTH, label);
-    while (*words != '\0') {
-        const uint32_t size = (uint32_t)strcspn(words, " ");
-        if (at > column && at + 1 + size > COLUMNS) {
-            text_print(out, "\n#%*s", (int)column - 1, "");
-            at = column;
-        } else if (at > column) {
-            text_print(out, " ");
-            at++;
-        }
-        text_print(out, "%.*s", (int)size, words);
-        at += size;
-        words += size;
-        words += strspn(words, " ");
-    }
-    text_print(out, "\n");
+    page_fill(out, "#", 4 + LABEL_WIDTH + 1, COLUMNS, words);
 }
 
 static void write_setting(const struct setting *setting, const struct want *want, FILE *out)
