@@ -54,7 +54,7 @@ static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned s
 static enum MHD_Result answer_metrics(struct admin *admin, struct MHD_Connection *connection)
 {
     size_t size;
-    char *text = metrics_render(admin->options.metrics, &admin->kernel, admin_clock_ms(), &size);
+    char *text = metrics_render(admin->options.metrics, &admin->kernel, clock_now_ms(), &size);
 
     if (!text) {
         return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
@@ -170,7 +170,7 @@ static void handle_connection(void *context, struct MHD_Connection *connection,
         ASSERT(free_place < CONNECTIONS_MAX); /* the library takes no more than that */
     }
     admin->connections[free_place] = (struct admin_connection){
-        .deadline_ms = admin_clock_ms() + CONNECTION_MS_MAX, .fd = info->connect_fd};
+        .deadline_ms = clock_now_ms() + CONNECTION_MS_MAX, .fd = info->connect_fd};
     *connection_context = &admin->connections[free_place];
 }
 
@@ -218,7 +218,7 @@ void admin_wait(struct admin *admin, uint32_t wait_ms)
 void admin_turn(struct admin *admin)
 {
     (void)MHD_run(admin->daemon);
-    sweep(admin, admin_clock_ms());
+    sweep(admin, clock_now_ms());
 }
 
 void admin_wake(struct admin *admin)

@@ -85,7 +85,7 @@ static enum MHD_Result send_answer(struct admin *admin, struct call *call)
         return MHD_NO;
     }
     call->out.data = NULL;
-    call->entry->deadline_ms = admin_clock_ms() + ANSWER_MS_MAX;
+    call->entry->deadline_ms = clock_now_ms() + ANSWER_MS_MAX;
     bool is_kept = is_trusted && keep(admin, call);
     if (MHD_add_response_header(response, "Content-Type", call->type) == MHD_YES &&
         (is_kept || MHD_add_response_header(response, "Connection", "close") == MHD_YES) &&
@@ -210,7 +210,7 @@ enum MHD_Result call_begin(struct admin *admin, struct MHD_Connection *connectio
     call->out.size_max = TEXT_SIZE_MAX;
     call->connection = connection;
     call->entry = info->socket_context;
-    call->entry->deadline_ms = admin_clock_ms() + BODY_MS_MAX;
+    call->entry->deadline_ms = clock_now_ms() + BODY_MS_MAX;
     call->refusal = first_refusal(admin, call, verb);
     call->discard_max = call->refusal == API_REFUSED_KEY || call->refusal == API_REFUSED_VERB
                             ? DISCARD_SIZE_MAX
@@ -322,7 +322,7 @@ enum MHD_Result call_go_on(struct admin *admin, struct call *call, const char *b
 void call_end(struct call *call)
 {
     if (call->entry->is_kept) {
-        call->entry->deadline_ms = admin_clock_ms() + (uint64_t)KEPT_IDLE_S_MAX * 1000;
+        call->entry->deadline_ms = clock_now_ms() + (uint64_t)KEPT_IDLE_S_MAX * 1000;
     }
     forget_body(call);
     free(call->out.data);

@@ -5,9 +5,9 @@
 #pragma once
 
 #include "admin/http.h"
+#include "base/clock.h"
 
 #include <microhttpd.h>
-#include <time.h>
 
 #define CONNECTIONS_MAX        160
 #define CONNECTION_MEMORY_SIZE 8192 /* request line and headers, and the answer's headers */
@@ -53,14 +53,6 @@ struct admin {
     struct call *last;
     struct admin_connection connections[CONNECTIONS_MAX];
 };
-
-static inline uint64_t admin_clock_ms(void)
-{
-    struct timespec now;
-
-    ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* After the headers of a request of the API. */
 MUST_CHECK enum MHD_Result call_begin(struct admin *admin, struct MHD_Connection *connection,

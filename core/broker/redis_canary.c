@@ -1,21 +1,12 @@
 /* Each host publishes a message to itself on every node, through the same two connections that
  * everything takes: when it does not come back, what looks connected is not. */
+#include "base/clock.h"
 #include "broker/redis_state.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #define MARK     "__canary:"
 #define TAGS_MAX 200000u
-
-/* The relay's time is in milliseconds, which a round trip seldom takes. */
-static uint64_t clock_us(void)
-{
-    struct timespec time;
-
-    ASSERT(clock_gettime(CLOCK_MONOTONIC, &time) == 0);
-    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
-}
 
 void redis_canary_name(const struct redis *redis, const struct redis_node *node,
                        struct redis_name *name)
@@ -77,7 +68,7 @@ static void send_canary(struct redis *redis, struct redis_node *node)
     redis_bytes_number(&bytes, ++node->canary_number);
     if (redis_request(redis, &head, &bytes) == BROKER_DONE) {
         node->canary_ms = redis->now_ms;
-        node->canary_us = clock_us();
+        node->canary_us = clock_now_ns() / 1000;
     }
 }
 
@@ -113,7 +104,7 @@ void redis_canary_came(struct redis *redis, struct redis_node *node, struct slic
 
     if (redis_number_read(payload, &number) && number == node->canary_number &&
         node->canary_ms != 0) {
-        redis->round_trip_us = clock_us() - node->canary_us;
+        redis->round_trip_us = clock_now_ns() / 1000 - node->canary_us;
         node->canary_at_ms = redis->now_ms;
         node->canary_ms = 0;
     }

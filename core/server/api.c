@@ -1,5 +1,6 @@
 #include "server/api.h"
 
+#include "base/clock.h"
 #include "base/random.h"
 #include "base/tally.h"
 #include "io/address.h"
@@ -11,7 +12,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MESSAGE_SIZE 256
@@ -37,14 +37,6 @@ struct api {
     pthread_t thread;
 };
 
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-
-    ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static uint64_t sum_of(const struct metrics *shards, size_t offset)
@@ -69,7 +61,7 @@ static void fill_node(const struct api *api, struct api_part *part, struct api_n
         .users = api->sources.users ? tally_count(api->sources.users) : 0,
         .channels = part->count,
         .subscriptions = sum_of(shards, offsetof(struct counts, subscriptions)),
-        .uptime_s = (clock_ns() - api->start_ns) / 1000000000,
+        .uptime_s = (clock_now_ns() - api->start_ns) / 1000000000,
     };
     memcpy(node->id, api->id, sizeof(node->id));
     memcpy(node->name, api->name, sizeof(node->name));
@@ -93,7 +85,7 @@ static void count_answer(struct api *api, const struct api_call *call, bool is_e
         outcome = API_OUTCOME_TIMEOUT;
     }
     counter_add(&api->counts.requests[call->request.method][outcome], 1);
-    histogram_add(&api->counts.time, clock_ns() - call->start_ns, API_TIME_BASE_NS);
+    histogram_add(&api->counts.time, clock_now_ns() - call->start_ns, API_TIME_BASE_NS);
 }
 
 static void forget(struct api *api, struct api_call *call)
@@ -258,9 +250,9 @@ static void *run(void *argument)
     while (counter_read(&api->stopping) == 0) {
         renew(api);
         admin_wait(api->admin, wait_ms);
-        set_health(api, clock_ns() / 1000000);
+        set_health(api, clock_now_ns() / 1000000);
         admin_turn(api->admin);
-        uint64_t now_ns = clock_ns();
+        uint64_t now_ns = clock_now_ns();
         while ((http = admin_next(api->admin))) {
             start(api, http, now_ns);
         }
@@ -349,7 +341,7 @@ struct api *api_open(const struct api_sources *sources, char *message, size_t me
     if (sources->desk) {
         use(api, settings_take(sources->desk));
     }
-    api->start_ns = clock_ns();
+    api->start_ns = clock_now_ns();
     api->blocks[0] = &api->counts;
     api->metrics = (struct metrics){.table = api_metrics,
                                     .table_size = api_metrics_size,

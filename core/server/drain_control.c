@@ -1,11 +1,11 @@
 #include "server/drain_control.h"
 
+#include "base/clock.h"
 #include "server/drain.h"
 #include "server/run.h"
 #include "server/supervisor.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 /* What the shards say, together. */
 struct sum {
@@ -14,14 +14,6 @@ struct sum {
     uint64_t closed;
     bool is_done;
 };
-
-static uint64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* A shard that has not seen the order yet has all of its connections to tell. */
 static struct sum sum_up(const struct run *run)
@@ -65,7 +57,7 @@ static void say_state(const struct run *run, struct control_answer *answer)
     const struct drain_record *record = &run->drain;
     const struct sum sum = sum_up(run);
     const bool is_done = record->is_on && sum.is_done;
-    const uint64_t end_ms = record->ended_ms != 0 ? record->ended_ms : monotonic_ms();
+    const uint64_t end_ms = record->ended_ms != 0 ? record->ended_ms : clock_now_ms();
     struct json_out *out = &answer->out;
 
     answer->status = 200;
@@ -106,7 +98,7 @@ void drain_control_begin(struct run *run, const struct control_request *request,
     }
     if (!record->is_on) {
         *record = (struct drain_record){
-            .is_on = true, .began_ms = monotonic_ms(), .closed_before = sum.closed};
+            .is_on = true, .began_ms = clock_now_ms(), .closed_before = sum.closed};
     }
     record->over_ms = over_ms;
     counter_set(&run->admin_state.draining, 1);
@@ -149,7 +141,7 @@ void drain_control_look(struct run *run)
     if (!record->is_on || record->ended_ms != 0 || !sum.is_done) {
         return;
     }
-    record->ended_ms = monotonic_ms();
+    record->ended_ms = clock_now_ms();
     supervisor_status("drained");
     LOG(LOG_INFO, "drained", log_number("closed", (int64_t)(sum.closed - record->closed_before)),
         log_number("after_ms", (int64_t)(record->ended_ms - record->began_ms)));

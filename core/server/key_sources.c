@@ -1,6 +1,7 @@
 #include "server/key_sources.h"
 
 #include "admin/fetch.h"
+#include "base/clock.h"
 #include "io/bell.h"
 #include "server/supervisor.h"
 #include "session/token.h"
@@ -10,7 +11,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define DOCUMENT_SIZE_MAX (1u << 20)
 #define MESSAGE_SIZE      1024
@@ -66,14 +66,6 @@ struct key_sources {
     struct fetch_rules rules;
     bool has_changed;
 };
-
-static uint64_t clock_ms(void)
-{
-    struct timespec now;
-
-    ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static char *copy(const char *text)
 {
@@ -175,7 +167,7 @@ static void take_document(struct key_sources *sources, const char *url, struct f
         free(source->document);
         source->document = answer->data;
         source->size = answer->size;
-        source->fetched_ms = clock_ms();
+        source->fetched_ms = clock_now_ms();
         source->tried_ms = source->fetched_ms;
         source->next_ms = source->fetched_ms + next_after(&sources->rules, answer->max_age_s);
         sources->has_changed = sources->has_changed || !is_same;
@@ -190,7 +182,7 @@ static void note_failure(struct key_sources *sources, const char *url)
     struct key_source *source = find(sources, url);
     counter_add(&sources->counts.failed, 1);
     if (source) {
-        source->tried_ms = clock_ms();
+        source->tried_ms = clock_now_ms();
         source->next_ms =
             source->tried_ms + (source->document ? sources->rules.cooldown_ms : FIRST_RETRY_MS);
     }
@@ -230,7 +222,7 @@ static bool next_due(struct key_sources *sources, struct key_source *due, struct
 
     *wait_ms = WAIT_MS_MAX;
     pthread_mutex_lock(&sources->mutex);
-    const uint64_t now_ms = clock_ms();
+    const uint64_t now_ms = clock_now_ms();
     if (is_wished && sources->wished_ms == 0) {
         sources->wished_ms = now_ms;
     }
@@ -430,7 +422,7 @@ void key_sources_use(struct key_sources *sources, const struct options *options)
         if (key) {
             free(sources->list[i].algorithm);
             sources->list[i].algorithm = copy(key->algorithm);
-            const uint64_t latest_ms = clock_ms() + sources->rules.refresh_ms;
+            const uint64_t latest_ms = clock_now_ms() + sources->rules.refresh_ms;
             if (sources->list[i].document && sources->list[i].next_ms > latest_ms) {
                 sources->list[i].next_ms = latest_ms;
             }

@@ -1,6 +1,7 @@
 #include "server/serve.h"
 
 #include "admin/fetch.h"
+#include "base/clock.h"
 #include "server/alive.h"
 #include "server/banner.h"
 #include "server/controls.h"
@@ -15,7 +16,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MESSAGE_SIZE 1024
@@ -26,18 +26,10 @@
 #define SIGNAL_LOOK_MS 100
 #define HURRY_MS       1000
 
-static uint64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* What is left of the time to stop in; a moment at least. */
 static uint32_t stop_ms_left(const struct run *run)
 {
-    const uint64_t now_ms = monotonic_ms();
+    const uint64_t now_ms = clock_now_ms();
 
     return run->stop_by_ms > now_ms + STOP_MS_MIN ? (uint32_t)(run->stop_by_ms - now_ms)
                                                   : STOP_MS_MIN;
@@ -71,9 +63,9 @@ static bool is_stop(int signal_number)
 static void await_shards(struct run *run)
 {
     while (!runners_await_stop(&run->runners, SIGNAL_LOOK_MS)) {
-        if (is_stop(take_signal(run)) && run->stop_by_ms > monotonic_ms() + HURRY_MS) {
+        if (is_stop(take_signal(run)) && run->stop_by_ms > clock_now_ms() + HURRY_MS) {
             LOG(LOG_INFO, "stopping at once: a second signal", log_number("within_ms", HURRY_MS));
-            run->stop_by_ms = monotonic_ms() + HURRY_MS;
+            run->stop_by_ms = clock_now_ms() + HURRY_MS;
             stop_shards(run, HURRY_MS);
         }
     }
@@ -197,11 +189,11 @@ static void trim_heap(const struct run *run, uint64_t *answered_before)
 static void look_after(struct run *run, uint64_t *answered_before)
 {
     if (supervisor_watches() &&
-        shards_are_alive(run->runners.blocks, run->service.server.shard_count, monotonic_ms())) {
+        shards_are_alive(run->runners.blocks, run->service.server.shard_count, clock_now_ms())) {
         supervisor_alive();
     }
     if (run->service.server.tickets) {
-        ticket_keys_rotate(run->service.server.tickets, monotonic_ms());
+        ticket_keys_rotate(run->service.server.tickets, clock_now_ms());
     }
     drain_control_look(run);
     trim_heap(run, answered_before);
@@ -228,9 +220,9 @@ static int wait_for_signal(struct run *run)
         }
         controls_answer(run);
         reload_token_keys(run);
-        if (monotonic_ms() >= look_next_ms) {
+        if (clock_now_ms() >= look_next_ms) {
             look_after(run, &answered_before);
-            look_next_ms = monotonic_ms() + WAIT_MS_MAX;
+            look_next_ms = clock_now_ms() + WAIT_MS_MAX;
         }
     }
 }
@@ -278,7 +270,7 @@ static int run_server(struct run *run)
             log_number("within_ms", options->deadlines.shutdown_ms));
         supervisor_stopping(options->deadlines.shutdown_ms);
         counter_set(&run->admin_state.ready, 0);
-        run->stop_by_ms = monotonic_ms() + options->deadlines.shutdown_ms;
+        run->stop_by_ms = clock_now_ms() + options->deadlines.shutdown_ms;
         stop_shards(run, options->deadlines.shutdown_ms);
         result = 0;
     } else {

@@ -1,7 +1,8 @@
 #include "server/supervisor.h"
 
+#include "base/clock.h"
+
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 #define KERNEL_MS 300000 /* to tear down millions of sockets */
 
@@ -14,12 +15,8 @@ void supervisor_ready(const char *status)
 
 void supervisor_reloading(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
-                     (unsigned long long)now.tv_sec * 1000000 +
-                         (unsigned long long)now.tv_nsec / 1000);
+                     (unsigned long long)(clock_now_ns() / 1000));
 }
 
 void supervisor_status(const char *status)
