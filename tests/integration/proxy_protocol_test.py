@@ -157,6 +157,7 @@ class Headers(Case):
         sock = server.connect()
         sock.sendall(b"PROXY UNKNOWN\r\n")
         self.assertTrue(self.is_closed(sock))
+        self.assertEqual(server.metric("limpet_refused_total", limit="banned"), 2, "not by a deadline")
         sock = server.connect()
         sock.sendall(V2 + b"\x20\x00\0\0")
         self.open(server, sock).close()
