@@ -42,6 +42,7 @@ class Bans(unittest.TestCase):
         server = self.server("--limits.banned", "127.0.3.0/24")
         with server.connect(source="127.0.3.1") as sock:
             self.assertEqual(sock.recv(100), b"")
+        self.assertEqual(server.metric("limpet_refused_total", limit="banned"), 1, "not by a deadline")
         self.assertEqual(server.metric("limpet_handshakes_in_flight"), 0)
 
     def test_allowed(self):

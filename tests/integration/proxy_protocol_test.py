@@ -111,6 +111,7 @@ class Headers(Case):
             sock = server2.connect()
             sock.sendall(header)
             self.assertTrue(self.is_closed(sock), header)
+        self.assertEqual(server2.metric("limpet_refused_total", limit="proxy_header"), 4)
 
     def test_who_is_not_trusted(self):
         server = self.server("127.0.0.1:0?proxy=any", trusted="127.0.5.0/24")
@@ -185,6 +186,7 @@ class Headers(Case):
                 sock.connect(path)
                 sock.sendall(LINE)
                 self.assertTrue(self.is_closed(sock))
+            self.assertEqual(server.metric("limpet_refused_total", limit="banned"), 1)
 
     def test_nobody_trusted_is_an_error(self):
         for verb in ("check", "serve"):
