@@ -8,7 +8,8 @@
 #define WAIT_MS_MAX      1000u /* the health is measured as often */
 #define STALL_MS         1     /* until a full mailbox of a shard is tried again */
 #define RING_ENTRIES     64
-#define CANARIES_MISSING 3 /* then the broker is taken for silent */
+#define CANARIES_MISSING 3   /* then the broker is taken for silent */
+#define MESSAGE_EXTRA    64u /* what waits in a queue takes at most this beside its payload */
 
 /* --- open and close --------------------------------------------------------------------------- */
 
@@ -67,11 +68,20 @@ static void measure(struct relay *relay)
     counter_set(&relay->turned_ms, relay->now_ms);
 }
 
-static void use(struct relay *relay, const struct settings *settings)
+/* What does not fit into an empty queue would end every subscriber as a slow one. */
+static size_t find_payload_max(const struct relay *relay, const struct options *options)
 {
-    relay->settings = settings;
-    relay->options = settings->options;
-    relay->backlog.bytes_max = settings->options->broker.queue_bytes_max;
+    const size_t parcel = mailbox_parcel_max(relay->server->mailboxes[0]) - PARCEL_HEAD_MAX;
+    const size_t queue = options->limits.queue_bytes_max - MESSAGE_EXTRA;
+
+    return parcel < queue ? parcel : queue;
+}
+
+static void use(struct relay *relay, const struct options *options)
+{
+    relay->options = options;
+    relay->backlog.bytes_max = options->broker.queue_bytes_max;
+    counter_set(&relay->payload_max, find_payload_max(relay, options));
 }
 
 /* Changes over to newer settings, if there are any. */
@@ -81,7 +91,8 @@ static void renew(struct relay *relay)
     const struct settings *before = relay->settings;
 
     if (desk && settings_are_old(desk, before)) {
-        use(relay, settings_take(desk));
+        relay->settings = settings_take(desk);
+        use(relay, relay->settings->options);
         settings_let_go(desk, before);
     }
 }
@@ -95,11 +106,11 @@ struct relay *relay_open(const struct server *server, char *message, size_t mess
         return NULL;
     }
     relay->server = server;
-    relay->options = server->options;
     relay->bell.fd = -1;
     if (server->desk) {
-        use(relay, settings_take(server->desk));
+        relay->settings = settings_take(server->desk);
     }
+    use(relay, relay->settings ? relay->settings->options : server->options);
     if (open_parts(relay) != 0) {
         (void)snprintf(message, message_size,
                        "no memory or descriptor for the relay: lower broker.mailbox_size, or raise "

@@ -55,6 +55,7 @@ struct relay {
     struct delivery delivery;
     struct census census;
     struct relay_counts counts;
+    struct counter payload_max;       /* that can be handed to a shard, and wait there for a conn */
     struct counter ended[SHARDS_MAX]; /* 1: the shard takes no parcels any more */
     struct counter turned_ms;         /* when the last turn was, by the monotonic clock */
     struct counter stop_ms;           /* not 0: relay_stop was called */
@@ -82,9 +83,6 @@ MUST_CHECK bool relay_take_requests(struct relay *relay);
 void relay_drain_backlog(struct relay *relay);
 
 /* --- relay_events.c --- */
-
-/* The largest payload that can be handed to a shard, and wait there for a connection. */
-MUST_CHECK size_t relay_payload_max(const struct relay *relay);
 
 /* Goes on with the delivery; true when nothing is left of it. */
 bool relay_deliver(struct relay *relay);
