@@ -15,7 +15,7 @@ struct message {
     uint32_t next;         /* for whoever holds the one reference: NONE at first */
     uint16_t publications; /* frames for subscribers; 0: an answer, or a control frame */
     uint8_t slow;          /* of a publication: what a slow consumer means for it */
-    uint8_t pad;
+    uint8_t place;         /* of a publication: where its namespace is counted */
     uint8_t bytes[];
 };
 static_assert(offsetof(struct message, bytes) == 24, "with 100 bytes it fits into a block of 128");

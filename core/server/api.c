@@ -25,7 +25,9 @@ struct api {
     struct api_inbox inbox;
     struct api_counts counts;
     const void *blocks[1];
-    struct metrics metrics; /* the API's own, before the others */
+    struct metrics metrics;       /* the API's own, before the others */
+    struct metrics space_metrics; /* the shards' by namespace, as the options have them now */
+    struct metric space_table[NAMESPACE_METRICS_MAX];
     struct api_call *first; /* those that wait, in the order of their deadlines */
     struct api_call *last;
     uint64_t start_ns;
@@ -123,7 +125,7 @@ static void finish(struct api *api, struct api_call *call)
 
 static void go_on(struct api *api, struct api_call *call)
 {
-    if (api_call_go_on(call, &api->inbox, api->sources.namespaces)) {
+    if (api_call_go_on(call, &api->inbox, &api->sources.options->namespaces)) {
         finish(api, call);
     }
 }
@@ -221,11 +223,11 @@ static void set_health(struct api *api, uint64_t now_ms)
     admin_set_health(api->admin, &health);
 }
 
-static void use(struct api *api, const struct settings *settings)
+static void use(struct api *api, const struct options *options)
 {
-    api->settings = settings;
-    api->sources.options = settings->options;
-    api->sources.namespaces = &settings->options->namespaces;
+    api->sources.options = options;
+    api->space_metrics.table_size = namespace_metrics_make(
+        &options->namespaces, offsetof(struct counts, namespaces), api->space_table);
 }
 
 /* Changes over to newer settings, if there are any. */
@@ -235,7 +237,8 @@ static void renew(struct api *api)
     const struct settings *before = api->settings;
 
     if (desk && settings_are_old(desk, before)) {
-        use(api, settings_take(desk));
+        api->settings = settings_take(desk);
+        use(api, api->settings->options);
         settings_let_go(desk, before);
     }
 }
@@ -308,7 +311,7 @@ static bool open_port(struct api *api, char *message, size_t message_size)
     }
     const struct admin_options options = {
         .address = &address,
-        .metrics = sources->keys ? &api->metrics : sources->metrics,
+        .metrics = sources->keys ? &api->metrics : &api->space_metrics,
         .state = sources->state,
         .listeners = sources->listeners,
         .listener_count = sources->listener_count,
@@ -329,6 +332,23 @@ static void discard(struct api *api)
     free(api);
 }
 
+static void chain_metrics(struct api *api)
+{
+    const struct metrics *shards = api->sources.metrics;
+
+    api->space_metrics = (struct metrics){.table = api->space_table,
+                                          .blocks = shards->blocks,
+                                          .block_count = shards->block_count,
+                                          .next = shards};
+    api->blocks[0] = &api->counts;
+    api->metrics = (struct metrics){.table = api_metrics,
+                                    .table_size = api_metrics_size,
+                                    .blocks = api->blocks,
+                                    .block_count = 1,
+                                    .is_shared = true,
+                                    .next = &api->space_metrics};
+}
+
 struct api *api_open(const struct api_sources *sources, char *message, size_t message_size)
 {
     struct api *api = calloc(1, sizeof(*api));
@@ -339,16 +359,11 @@ struct api *api_open(const struct api_sources *sources, char *message, size_t me
     }
     api->sources = *sources;
     if (sources->desk) {
-        use(api, settings_take(sources->desk));
+        api->settings = settings_take(sources->desk);
     }
+    chain_metrics(api);
+    use(api, api->settings ? api->settings->options : sources->options);
     api->start_ns = clock_now_ns();
-    api->blocks[0] = &api->counts;
-    api->metrics = (struct metrics){.table = api_metrics,
-                                    .table_size = api_metrics_size,
-                                    .blocks = api->blocks,
-                                    .block_count = 1,
-                                    .is_shared = true,
-                                    .next = sources->metrics};
     make_id(api);
     if (!open_port(api, message, message_size)) {
         discard(api);

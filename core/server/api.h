@@ -18,8 +18,7 @@ struct api;
 /* All of it stays until api_close. */
 struct api_sources {
     const struct options *options; /* admin.listen is an address */
-    const struct namespaces *namespaces;
-    struct settings_desk *desk; /* newer ones of both; NULL: there will be none */
+    struct settings_desk *desk;    /* newer ones of both; NULL: there will be none */
     struct relay *relay;
     const struct tally *users;     /* NULL: they are not counted, for they have no limit */
     struct api_keys *keys;         /* NULL: metrics and health alone */

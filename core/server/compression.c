@@ -57,6 +57,7 @@ static uint32_t make_like(struct shard *shard, uint32_t other, uint32_t size)
         made->channel = like->channel;
         made->publications = like->publications;
         made->slow = like->slow;
+        made->place = like->place;
     }
     return number;
 }

@@ -6,7 +6,7 @@
 #include "admin/metrics.h"
 #include "broker/broker.h"
 #include "server/admission.h"
-#include "session/namespace.h"
+#include "server/namespace_counts.h"
 #include "session/token.h"
 #include "ws/upgrade.h"
 
@@ -142,6 +142,7 @@ struct counts {
     struct histogram upgrade_time;   /* ns, base 1 ms: Finished to the answer */
     struct histogram fanout_time;    /* ns, base 1 us: a publication's arrival to its end */
     struct histogram admission_time; /* ns, base 1 ms: whole ClientHello to its turn */
+    struct namespace_counts namespaces[NAMESPACE_PLACES]; /* shown by another table */
 };
 
 extern const struct metric counts_metrics[];

@@ -174,13 +174,16 @@ static void count_waiting(struct fanout *fanout, const struct message *message, 
 static uint32_t encode(struct shard *shard, struct slice channel, enum ws_opcode opcode,
                        struct slice payload)
 {
+    const struct namespace *space = namespace_of(&shard->options->namespaces, channel);
     uint32_t number = outbound_encode(shard, opcode, payload);
 
     if (number != NONE) {
         struct message *message = message_at(&shard->arena, number);
         message->channel = siphash(shard->fanout.hash_key, channel);
         message->publications = 1;
-        message->slow = (uint8_t)namespace_of(&shard->options->namespaces, channel)->slow;
+        message->slow = (uint8_t)space->slow;
+        message->place = space->place;
+        counter_add(&shard->counts.namespaces[space->place].publications, 1);
     }
     return number;
 }
@@ -300,6 +303,7 @@ static uint32_t take_together(struct shard *shard, struct topic *topic)
         memcpy(out, message->bytes, message->size);
         out += message->size;
         together->slow = message->slow;
+        together->place = message->place;
         message_release(&shard->arena, part);
     }
     return number;
@@ -441,7 +445,9 @@ static uint32_t advance(struct shard *shard, struct topic *topic, uint32_t count
     }
     topic->at = end;
     const struct message *message = message_at(&shard->arena, topic->message);
-    counter_add(&shard->counts.messages_sent, (uint64_t)receivers * message->publications);
+    const uint64_t deliveries = (uint64_t)receivers * message->publications;
+    counter_add(&shard->counts.messages_sent, deliveries);
+    counter_add(&shard->counts.namespaces[message->place].deliveries, deliveries);
     return count;
 }
 

@@ -70,7 +70,7 @@ static bool is_name(const char *text)
 int option_namespace_make(const struct namespaces *others, const char *const *texts,
                           struct namespace *made, char *message, size_t message_size)
 {
-    *made = (struct namespace){0};
+    *made = (struct namespace){.place = (uint8_t)(others->count + 1)};
     if (!is_name(texts[0])) {
         (void)snprintf(message, message_size,
                        "name: \"%s\" is not allowed; allowed: letters, digits, - . and _, at most "

@@ -197,6 +197,7 @@ static void take(struct run *run, struct reload *reload)
     if (reload->api_keys) {
         api_keys_replace(run->service.api_keys, reload->api_keys);
     }
+    namespace_places_assign(&run->service.places, &reload->settings->options_own->namespaces);
     settings_publish(&run->service.desk, reload->settings);
     wake_all(run);
     reload->is_taken = await_all(run);

@@ -149,7 +149,6 @@ static int open_admin(struct run *run, const struct options *options)
     }
     const struct api_sources sources = {
         .options = options,
-        .namespaces = &options->namespaces,
         .desk = run->service.server.desk,
         .relay = run->service.server.relay,
         .users = run->service.server.users,

@@ -123,6 +123,7 @@ static int open_settings(struct service *service, const struct options *options)
         settings_free(settings);
         return -1;
     }
+    namespace_places_open(&service->places, &options->namespaces);
     settings_desk_open(&service->desk);
     settings_publish(&service->desk, settings);
     service->server.desk = &service->desk;

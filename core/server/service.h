@@ -6,6 +6,7 @@
 
 #include "admin/api_key.h"
 #include "server/key_sources.h"
+#include "server/namespace_counts.h"
 #include "server/settings.h"
 #include "server/shard.h"
 
@@ -14,7 +15,8 @@ struct service {
     struct server server;
     struct settings_desk desk;       /* certificates, token keys, and the options that can change */
     struct key_sources *key_sources; /* of token.keys, by URL */
-    struct api_keys *api_keys;       /* NULL: no HTTP API */
+    struct namespace_places places;
+    struct api_keys *api_keys; /* NULL: no HTTP API */
 };
 
 /* Says on stderr what is wrong. Returns -1. */

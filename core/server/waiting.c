@@ -111,6 +111,7 @@ static void count_dropped(struct shard *shard, const struct message *message,
                           enum slow_policy policy)
 {
     counter_add(&shard->counts.dropped[policy], message->publications);
+    counter_add(&shard->counts.namespaces[message->place].dropped, message->publications);
 }
 
 /* The connection ends: what it does not get, the new message with it, is counted. */

@@ -52,6 +52,7 @@ struct namespace
     uint32_t history_age_s;
     enum slow_policy slow;
     enum frame_choice frame;
+    uint8_t place; /* where it is counted: see namespace_counts.h; 0 for the built-in rules */
 };
 /* clang-format on */
 

@@ -35,7 +35,7 @@ def dashboard_expressions():
     dashboard = json.loads((DEPLOY / "grafana/limpet.json").read_text(encoding="utf-8"))
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
-            yield target["expr"].replace("$instance", ".*").replace("$__rate_interval", "1m")
+            yield target["expr"].replace("$instance", ".*").replace("$__rate_interval", "1m"), target.get("legendFormat", "")
 
 
 def rule_names():
@@ -145,11 +145,13 @@ class RealPrometheus(unittest.TestCase):
         expressions = list(dashboard_expressions())
         self.assertGreater(len(expressions), 30)
         # What is told of clients has no samples while there is none: a quantile of nothing is NaN, which is a sample.
-        for expression in expressions:
+        for expression, legend in expressions:
             with self.subTest(expression):
                 answer = self.ask("query", query=expression)
                 self.assertEqual(answer["status"], "success")
                 self.assertNotEqual(answer["data"]["result"], [])
+                for label in re.findall(r"{{(\w+)}}", legend):
+                    self.assertIn(label, answer["data"]["result"][0]["metric"], "the legend's name")
         names, _ = rule_names()
         for name in names:
             wait_until(lambda name=name: self.ask("query", query=name)["data"]["result"], name)

@@ -205,6 +205,8 @@ class SlowConsumers(unittest.TestCase):
         self.assertLess(len(numbers), self.COUNT)
         self.assertEqual(server.metric("limpet_dropped_total", policy=policy), self.COUNT - len(numbers))
         self.assertEqual(server.metric("limpet_dropped_total"), self.COUNT - len(numbers))
+        self.assertEqual(server.metric("limpet_namespace_dropped_total", namespace="feed"), self.COUNT - len(numbers))
+        self.assertEqual(server.metric("limpet_namespace_publications_total", namespace="feed"), self.COUNT)
         self.assertEqual(server.metric("limpet_closed_total", cause="slow_consumer"), 0)
         server.wait_metric("limpet_queue_bytes", 0)
         stopped.send(PING, b"still here")

@@ -192,6 +192,27 @@ class Reload(unittest.TestCase):
         opcode, _ = client.receive()  # a ping, after half a second or one
         self.assertEqual(opcode, 0x9)
 
+    def test_a_namespace_keeps_its_counters(self):
+        """Wherever it stands in the list; one that has gone is not shown, and goes on when it comes back."""
+        server = self.server("plain: {publish_channel: 'chat:1'}\nnamespaces: [{name: news}, {name: chat, publish: client}]")
+        client = server.websocket(token=self.token(channels=["chat:1"]))
+
+        def talk(namespaces, count):
+            self.rewrite(server, self.options(f"plain: {{publish_channel: 'chat:1'}}\nnamespaces: [{namespaces}]"))
+            self.reload()
+            self.assert_talks(client)
+            for kind in ("publications", "deliveries"):
+                self.assertEqual(server.metric(f"limpet_namespace_{kind}_total", namespace="chat"), count)
+
+        talk("{name: news}, {name: chat, publish: client}", 1)
+        talk("{name: chat, publish: client}, {name: other}", 2)
+        talk("{name: other}", 0)
+        self.assertNotIn('namespace="chat"', server.metrics_text())
+        self.assertEqual(server.metric("limpet_namespace_deliveries_total", namespace="(other)"), 1)
+        talk("{name: other}, {name: news}, {name: chat, publish: client}", 3)
+        self.assertEqual(server.metric("limpet_namespace_deliveries_total", namespace="news"), 0)
+        self.assertEqual(server.metric("limpet_namespace_deliveries_total", namespace="other"), 0)
+
     def test_options_that_cannot_change_are_named(self):
         server = self.server()
         self.rewrite(server, self.options("limits: {arena_size: 32MB}\nupgrade: {path: /ws}"))

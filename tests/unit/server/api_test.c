@@ -142,6 +142,7 @@ static int setup(void **state)
     keys = api_keys_open(path, message, sizeof(message));
     (void)unlink(path);
     options_init(&options);
+    options.namespaces = namespaces;
     if (options_set(&options, "admin.listen", "127.0.0.1:0", message, sizeof(message)) != 0 ||
         options_set(&options, "admin.answer_timeout", "60s", message, sizeof(message)) != 0) {
         return -1;
@@ -152,11 +153,8 @@ static int setup(void **state)
 static void start(const char *answer_timeout)
 {
     char message[256];
-    const struct api_sources sources = {.options = &options,
-                                        .namespaces = &namespaces,
-                                        .keys = keys,
-                                        .metrics = &metrics,
-                                        .state = &admin_state};
+    const struct api_sources sources = {
+        .options = &options, .keys = keys, .metrics = &metrics, .state = &admin_state};
 
     assert_int_equal(
         options_set(&options, "admin.answer_timeout", answer_timeout, message, sizeof(message)), 0);
