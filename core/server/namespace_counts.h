@@ -11,7 +11,7 @@
 #include "session/namespace.h"
 
 #define NAMESPACE_PLACES      128
-#define NAMESPACE_METRICS_MAX (3u * NAMESPACE_PLACES)
+#define NAMESPACE_METRICS_MAX ((size_t)3 * NAMESPACE_PLACES)
 #define NAMESPACE_OTHERS      "(other)" /* the label of place 0: no namespace has such a name */
 
 struct namespace_counts {
