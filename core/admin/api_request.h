@@ -37,6 +37,7 @@ MUST_CHECK enum api_method api_method_find(struct slice name);
 enum api_code {
     API_DONE = 0,
     API_INTERNAL = 100,
+    API_UNKNOWN_CHANNEL = 102,
     API_NOT_FOUND = 104,
     API_BAD_REQUEST = 107,
     API_NOT_AVAILABLE = 108,

@@ -35,6 +35,7 @@ unsigned api_error_status(enum api_code code)
     switch (code) {
     case API_DONE:
         return 200;
+    case API_UNKNOWN_CHANNEL:
     case API_NOT_FOUND:
         return 404;
     case API_BAD_REQUEST:

@@ -125,7 +125,7 @@ static void finish(struct api *api, struct api_call *call)
 
 static void go_on(struct api *api, struct api_call *call)
 {
-    if (api_call_go_on(call, &api->inbox, &api->sources.options->namespaces)) {
+    if (api_call_go_on(call, &api->inbox, api->sources.options)) {
         finish(api, call);
     }
 }

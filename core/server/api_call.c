@@ -77,7 +77,15 @@ static struct api_error channel_request(const struct api_step *step, const struc
     return api_error_of(BROKER_DONE);
 }
 
-static struct api_error request_of(const struct api_step *step, const struct namespaces *namespaces,
+/* A mistake, where every namespace is to have an entry. Channels without a colon belong to none. */
+static bool is_unknown(const struct options *options, struct slice channel)
+{
+    return options->admin.api_namespaces_only && channel.size > 0 &&
+           memchr(channel.data, ':', channel.size) &&
+           !namespace_of(&options->namespaces, channel)->name;
+}
+
+static struct api_error request_of(const struct api_step *step, const struct options *options,
                                    struct relay_request *request)
 {
     const struct api_command *command = step->command;
@@ -87,19 +95,22 @@ static struct api_error request_of(const struct api_step *step, const struct nam
         request->pattern = command->pattern.size > 0 ? command->pattern : slice_text("*");
         return api_error_of(BROKER_DONE);
     }
-    return channel_request(step, namespace_of(namespaces, step->channel), request);
+    if (is_unknown(options, step->channel)) {
+        return (struct api_error){API_UNKNOWN_CHANNEL, "unknown channel: no such namespace"};
+    }
+    return channel_request(step, namespace_of(&options->namespaces, step->channel), request);
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
 /* False when the relay has no room: nothing happened. */
 static bool start_step(struct api_call *call, uint32_t number, struct api_inbox *inbox,
-                       const struct namespaces *namespaces)
+                       const struct options *options)
 {
     struct api_step *step = &call->steps[number];
     struct relay_request request;
 
-    call->parts[number].error = request_of(step, namespaces, &request);
+    call->parts[number].error = request_of(step, options, &request);
     if (call->parts[number].error.code != API_DONE) {
         return true;
     }
@@ -128,12 +139,11 @@ static bool must_wait(const struct api_call *call)
            call->steps[call->started].command != call->steps[call->started - 1].command;
 }
 
-bool api_call_go_on(struct api_call *call, struct api_inbox *inbox,
-                    const struct namespaces *namespaces)
+bool api_call_go_on(struct api_call *call, struct api_inbox *inbox, const struct options *options)
 {
     call->is_stalled = false;
     while (call->started < call->step_count && call->asked < API_ASKED_MAX && !must_wait(call)) {
-        if (!start_step(call, call->started, inbox, namespaces)) {
+        if (!start_step(call, call->started, inbox, options)) {
             call->is_stalled = true;
             return false;
         }

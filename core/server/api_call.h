@@ -9,7 +9,7 @@
 
 #include "admin/api_response.h"
 #include "server/api_ask.h"
-#include "session/namespace.h"
+#include "server/options.h"
 
 struct admin_call;
 
@@ -45,7 +45,7 @@ void api_call_close(struct api_call *call);
 
 /* Starts what may start. True when every step has its result. */
 MUST_CHECK bool api_call_go_on(struct api_call *call, struct api_inbox *inbox,
-                               const struct namespaces *namespaces);
+                               const struct options *options);
 
 /* The call's ask was answered. */
 void api_call_answered(struct api_call *call, struct api_ask *ask);

@@ -212,6 +212,7 @@ struct options {
                                               that folder is ours; "": none */
         char *api_key_file;                /* NULL: no publishing over HTTP */
         bool api_key_in_query;             /* false */
+        bool api_namespaces_only;          /* false: channels of no namespace's, too */
         uint32_t body_size_max;            /* of a request, bytes: 1 MB */
         uint32_t answer_timeout_ms;        /* 5 s: what the broker may take */
         uint32_t ready_high_water_percent; /* of the capacity; 95; 0: never */

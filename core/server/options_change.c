@@ -59,6 +59,7 @@ static const char *const live[] = {
     "broker.queue_bytes_max",
     "proxy.trusted",
     "namespaces",
+    "admin.api_namespaces_only",
     "admin.answer_timeout",
     "admin.ready_high_water_percent",
     "log.level",

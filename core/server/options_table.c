@@ -265,6 +265,8 @@ static const struct option_row rows[] = {
          "Keys of the HTTP API, one a line; unset: no API"),
     BOOL("admin.api_key_in_query", admin.api_key_in_query, "false",
          "Take the key from ?api_key=, too; URLs end up in logs of proxies"),
+    BOOL("admin.api_namespaces_only", admin.api_namespaces_only, "false",
+         "Refuse API requests for NAME:... when namespaces has no NAME (102)"),
     SIZE("admin.body_size_max", admin.body_size_max, "1MB", 1 * KB, 16 * MB, OPTION_ANY,
          "Largest body of an API request; above it 413"),
     MILLISECONDS("admin.answer_timeout", admin.answer_timeout_ms, "5s", 100, MINUTE_MS, OPTION_ANY,

@@ -8,8 +8,7 @@
 #define WAIT_MS_MAX      1000u /* the health is measured as often */
 #define STALL_MS         1     /* until a full mailbox of a shard is tried again */
 #define RING_ENTRIES     64
-#define CANARIES_MISSING 3   /* then the broker is taken for silent */
-#define MESSAGE_EXTRA    64u /* what waits in a queue takes at most this beside its payload */
+#define CANARIES_MISSING 3 /* then the broker is taken for silent */
 
 /* --- open and close --------------------------------------------------------------------------- */
 
@@ -68,20 +67,11 @@ static void measure(struct relay *relay)
     counter_set(&relay->turned_ms, relay->now_ms);
 }
 
-/* What does not fit into an empty queue would end every subscriber as a slow one. */
-static size_t find_payload_max(const struct relay *relay, const struct options *options)
-{
-    const size_t parcel = mailbox_parcel_max(relay->server->mailboxes[0]) - PARCEL_HEAD_MAX;
-    const size_t queue = options->limits.queue_bytes_max - MESSAGE_EXTRA;
-
-    return parcel < queue ? parcel : queue;
-}
-
 static void use(struct relay *relay, const struct options *options)
 {
     relay->options = options;
     relay->backlog.bytes_max = options->broker.queue_bytes_max;
-    counter_set(&relay->payload_max, find_payload_max(relay, options));
+    counter_set(&relay->queue_bytes_max, options->limits.queue_bytes_max);
 }
 
 /* Changes over to newer settings, if there are any. */

@@ -6,6 +6,7 @@
 
 #define EVENTS_PER_TURN_MAX 1024u
 #define LINES_INTERVAL_MS   10000
+#define MESSAGE_EXTRA       64u /* what waits in a queue takes at most this beside its payload */
 
 /* --- deliveries ------------------------------------------------------------------------------- */
 
@@ -70,6 +71,15 @@ static bool choose_opcode(const struct relay *relay, const struct broker_publica
     return publication->is_unmarked && space->frame == FRAME_AUTO;
 }
 
+/* What does not fit into an empty queue would end every subscriber as a slow one. */
+size_t relay_payload_max(const struct relay *relay)
+{
+    const size_t parcel = mailbox_parcel_max(relay->server->mailboxes[0]) - PARCEL_HEAD_MAX;
+    const size_t queue = counter_read(&relay->queue_bytes_max) - MESSAGE_EXTRA;
+
+    return parcel < queue ? parcel : queue;
+}
+
 static void complain(struct relay *relay, const struct broker_publication *publication,
                      enum relay_undeliverable reason)
 {
@@ -102,7 +112,7 @@ static void deliver_publication(struct relay *relay, const struct broker_publica
         complain(relay, publication, UNDELIVERABLE_NOT_UTF8);
         return;
     }
-    if (publication->payload.size > counter_read(&relay->payload_max)) {
+    if (publication->payload.size > relay_payload_max(relay)) {
         complain(relay, publication, UNDELIVERABLE_TOO_LARGE);
         return;
     }

@@ -159,7 +159,7 @@ static bool is_out_of_bounds(const struct relay *relay, const struct relay_reque
         return request->pattern.size > CHANNEL_NAME_MAX;
     }
     return channel_size == 0 || channel_size > CHANNEL_NAME_MAX ||
-           request->publication.payload.size > counter_read(&relay->payload_max);
+           request->publication.payload.size > relay_payload_max(relay);
 }
 
 enum broker_outcome relay_ask(struct relay *relay, const struct relay_request *request,

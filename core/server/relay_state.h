@@ -55,7 +55,7 @@ struct relay {
     struct delivery delivery;
     struct census census;
     struct relay_counts counts;
-    struct counter payload_max;       /* that can be handed to a shard, and wait there for a conn */
+    struct counter queue_bytes_max;   /* limits.queue_bytes_max as of this turn, for any thread */
     struct counter ended[SHARDS_MAX]; /* 1: the shard takes no parcels any more */
     struct counter turned_ms;         /* when the last turn was, by the monotonic clock */
     struct counter stop_ms;           /* not 0: relay_stop was called */
@@ -83,6 +83,9 @@ MUST_CHECK bool relay_take_requests(struct relay *relay);
 void relay_drain_backlog(struct relay *relay);
 
 /* --- relay_events.c --- */
+
+/* Any thread. The largest payload that can be handed to a shard, and wait there for a client. */
+MUST_CHECK size_t relay_payload_max(const struct relay *relay);
 
 /* Goes on with the delivery; true when nothing is left of it. */
 bool relay_deliver(struct relay *relay);

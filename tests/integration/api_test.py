@@ -260,6 +260,20 @@ class Publishing(ApiCase):
         status, text = api.post("subscribe", {"user": "a", "channel": "b"})
         self.assertEqual((status, json.loads(text)), (404, {"error": {"code": 104, "message": "method not found"}}))
 
+    def test_unknown_namespaces(self):
+        """Allowed, with the built-in rules; where all are to be known, refused, and counted."""
+        self.assertEqual(self.api(self.server()).result("publish", channel="unknown:1", data=1), {})
+        server = self.server("--admin.api-namespaces-only", "true")
+        api = self.api(server)
+        for method, body in (("publish", {"data": 1}), ("history", {}), ("presence", {})):
+            self.assertEqual(api.code(method, channel="unknown:1", **body), 102)
+        status, _ = api.post("publish", {"channel": "unknown:1", "data": 1}, {"X-Centrifugo-Error-Mode": "transport"})
+        self.assertEqual(status, 404)
+        self.assertEqual(api.result("broadcast", channels=["a", "unknown:1", "room:1"], data=1)["responses"],
+                         [{"result": {}}, {"error": {"code": 102, "message": "unknown channel: no such namespace"}},
+                          {"result": {}}])
+        server.wait_metric("limpet_api_requests_total", 2, method="publish", outcome="error")
+
     def test_every_answer_is_counted(self):
         server = self.server()
         api = self.api(server)

@@ -152,9 +152,10 @@ static void test_errors(void **state)
     command.error = (struct api_error){API_BAD_REQUEST, "bad request"};
     assert_int_equal(api_part_count(&command), 0);
     assert_answer(&request, NULL, false, "{\"error\":{\"code\":107,\"message\":\"bad request\"}}");
-    static const enum api_code codes[] = {API_DONE,        API_INTERNAL,      API_NOT_FOUND,
-                                          API_BAD_REQUEST, API_NOT_AVAILABLE, API_UNRECOVERABLE};
-    static const unsigned statuses[] = {200, 500, 404, 400, 400, 416};
+    static const enum api_code codes[] = {API_DONE,         API_INTERNAL,    API_UNKNOWN_CHANNEL,
+                                          API_NOT_FOUND,    API_BAD_REQUEST, API_NOT_AVAILABLE,
+                                          API_UNRECOVERABLE};
+    static const unsigned statuses[] = {200, 500, 404, 404, 400, 400, 416};
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
         assert_int_equal(api_error_status(codes[i]), statuses[i]);
     }

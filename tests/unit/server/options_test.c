@@ -85,6 +85,7 @@ static void defaults_are_as_promised(void **state)
     assert_string_equal(options.admin.listen, "127.0.0.1:9464");
     assert_null(options.admin.api_key_file);
     assert_false(options.admin.api_key_in_query);
+    assert_false(options.admin.api_namespaces_only);
     assert_int_equal(options.admin.body_size_max, 1024 * 1024);
     assert_int_equal(options.admin.answer_timeout_ms, 5000);
     assert_int_equal(options.log.format, LOG_TEXT);
