@@ -61,7 +61,7 @@ static const char *const live[] = {
     "namespaces",
     "admin.api_namespaces_only",
     "admin.answer_timeout",
-    "admin.ready_high_water_percent",
+    "admin.ready_high_water",
     "log.level",
 };
 

@@ -1,0 +1,347 @@
+/*
+ * Goal: a key set by URL is fetched once at the start, again when it is old and when a token wishes
+ * for it, but at most once in a cool-down; only what differs is a change, and whatever the host
+ * answers, the last good set stays.
+ */
+#include "server/key_sources.h"
+
+#include "admin/fetch.h"
+#include "https_host.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define WAIT_MS 60000 /* only a broken one lets it pass */
+#define ONE     KEY_SET(EC_KEY("one", 0))
+#define TWO     KEY_SET(EC_KEY("two", 1))
+#define BOTH    KEY_SET(EC_KEY("one", 0) "," EC_KEY("two", 1))
+
+static struct child_folder folder;
+static struct https_host *host;
+static struct options options;
+static struct key_sources *sources;
+static const struct key_source_counts *counts;
+static char message[1024];
+
+static void set(const char *name, const char *value)
+{
+    if (options_set(&options, name, value, message, sizeof(message)) != 0) {
+        fail_msg("%s", message);
+    }
+}
+
+static int open_all(void **state)
+{
+    (void)state;
+    child_folder_open(&folder);
+    host = https_host_open(&folder);
+    options_init(&options);
+    set("token.jwks_ca_file", https_host_ca(host));
+    set("token.jwks_cooldown", "1h");
+    set("token.keys", https_host_url(host, "/keys"));
+    https_host_give(host, "/keys", 200, "", ONE);
+    sources = key_sources_open(message, sizeof(message));
+    counts = sources ? key_sources_counts(sources) : NULL;
+    return sources ? 0 : -1;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    key_sources_close(sources);
+    options_free(&options);
+    https_host_close(host);
+    child_folder_close(&folder);
+    return 0;
+}
+
+static void add(void)
+{
+    if (key_sources_add(sources, &options, message, sizeof(message)) != 0) {
+        fail_msg("%s", message);
+    }
+}
+
+static void expect_document(const char *path, const char *expected)
+{
+    size_t size = 0;
+    char *document = key_sources_copy(sources, https_host_url(host, path), &size);
+
+    if (expected) {
+        assert_non_null(document);
+        assert_int_equal(size, strlen(expected));
+        assert_memory_equal(document, expected, size);
+    } else {
+        assert_null(document);
+    }
+    free(document);
+}
+
+static void await_change(void)
+{
+    struct pollfd wait = {.fd = key_sources_fd(sources), .events = POLLIN};
+
+    do {
+        assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
+    } while (!key_sources_changed(sources));
+}
+
+static void await_count(const struct counter *counter, uint64_t value)
+{
+    static const struct timespec pause = {.tv_nsec = 1000000};
+
+    for (uint32_t i = 0; i < WAIT_MS && counter_read(counter) < value; i++) {
+        (void)nanosleep(&pause, NULL);
+    }
+    assert_in_range(counter_read(counter), value, UINT64_MAX);
+}
+
+static void test_the_first_fetch(void **state)
+{
+    (void)state;
+    expect_document("/keys", NULL);
+    assert_int_equal(counter_read(&counts->oldest_ms), 0);
+    add();
+    expect_document("/keys", ONE);
+    assert_int_equal(counter_read(&counts->fetched), 1);
+    assert_int_equal(counter_read(&counts->failed), 0);
+    assert_in_range(counter_read(&counts->oldest_ms), 1, UINT64_MAX);
+    assert_true(key_sources_changed(sources));
+    assert_false(key_sources_changed(sources));
+    key_sources_again(sources);
+    assert_true(key_sources_changed(sources));
+    add(); /* it is there */
+    assert_int_equal(https_host_count(host), 1);
+}
+
+/* What comes first is no key set: named, counted, and the thread's from then on. */
+static void expect_refusal(const char *reason)
+{
+    assert_int_equal(key_sources_add(sources, &options, message, sizeof(message)), -1);
+    assert_memory_equal(message, "token.keys: https://127.0.0.1:", 30);
+    if (!strstr(message, reason)) {
+        fail_msg("\"%s\" lacks \"%s\"", message, reason);
+    }
+    expect_document("/keys", NULL);
+    assert_false(key_sources_changed(sources));
+    assert_int_equal(counter_read(&counts->fetched), 0);
+    assert_int_equal(counter_read(&counts->failed), 1);
+    add(); /* not asked for again by this thread */
+    assert_int_equal(counter_read(&counts->failed), 1);
+}
+
+static void test_a_status(void **state)
+{
+    (void)state;
+    https_host_give(host, "/keys", 500, "", ONE);
+    expect_refusal("answers with status 500");
+}
+
+static void test_no_json(void **state)
+{
+    (void)state;
+    https_host_give(host, "/keys", 200, "", "<html>");
+    expect_refusal("not JSON");
+}
+
+static void test_no_keys(void **state)
+{
+    (void)state;
+    https_host_give(host, "/keys", 200, "", KEY_SET(""));
+    expect_refusal("no key in it");
+}
+
+static void test_a_set_that_is_too_large(void **state)
+{
+    const size_t size = (1 << 20) + 1;
+    char *body = malloc(size + 1);
+
+    (void)state;
+    assert_non_null(body);
+    memset(body, ' ', size);
+    memcpy(body, ONE, sizeof(ONE) - 1);
+    body[size] = '\0';
+    https_host_give(host, "/keys", 200, "", body);
+    expect_refusal("larger than 1048576 bytes");
+    free(body);
+}
+
+static void test_a_set_of_the_largest_size(void **state)
+{
+    const size_t size = 1 << 20;
+    char *body = malloc(size + 1);
+
+    (void)state;
+    assert_non_null(body);
+    memset(body, ' ', size);
+    memcpy(body, ONE, sizeof(ONE) - 1);
+    body[size] = '\0';
+    https_host_give(host, "/keys", 200, "", body);
+    add();
+    expect_document("/keys", body);
+    free(body);
+}
+
+static void test_a_stranger(void **state)
+{
+    (void)state;
+    set("token.jwks_ca_file", child_folder_write(&folder, "none.pem", ""));
+    assert_int_equal(key_sources_add(sources, &options, message, sizeof(message)), -1);
+    assert_int_equal(https_host_count(host), 0); /* nothing was said to it */
+    expect_document("/keys", NULL);
+}
+
+static void test_each_source_by_itself(void **state)
+{
+    char keys[512];
+
+    (void)state;
+    (void)snprintf(keys, sizeof(keys), "%s,%s", https_host_url(host, "/keys"),
+                   https_host_url(host, "/other"));
+    set("token.keys", keys);
+    assert_int_equal(key_sources_add(sources, &options, message, sizeof(message)), -1);
+    assert_non_null(strstr(message, "/other: answers with status 404"));
+    expect_document("/keys", ONE);
+    expect_document("/other", NULL);
+    assert_int_equal(counter_read(&counts->fetched), 1);
+    assert_int_equal(counter_read(&counts->failed), 1);
+}
+
+static void test_sources_that_are_no_longer_named(void **state)
+{
+    (void)state;
+    add();
+    key_sources_use(sources, &options);
+    expect_document("/keys", ONE);
+    https_host_give(host, "/other", 200, "", TWO);
+    set("token.keys", https_host_url(host, "/other"));
+    add();
+    expect_document("/keys", ONE); /* a reload may still fail */
+    key_sources_use(sources, &options);
+    expect_document("/keys", NULL);
+    expect_document("/other", TWO);
+}
+
+/* Its word is shorter than token.jwks_refresh. */
+static void test_the_host_says_how_long(void **state)
+{
+    (void)state;
+    set("token.jwks_cooldown", "1s");
+    https_host_give(host, "/keys", 200, "Cache-Control: public, max-age=1\r\n", ONE);
+    add();
+    assert_true(key_sources_changed(sources));
+    https_host_give(host, "/keys", 200, "", TWO);
+    key_sources_use(sources, &options);
+    await_change();
+    expect_document("/keys", TWO);
+}
+
+static void test_a_wish_is_granted(void **state)
+{
+    (void)state;
+    set("token.jwks_cooldown", "1s");
+    add();
+    assert_true(key_sources_changed(sources));
+    key_sources_use(sources, &options);
+    https_host_give(host, "/keys", 200, "", BOTH);
+    key_sources_wish(sources);
+    await_change();
+    expect_document("/keys", BOTH);
+    assert_int_equal(https_host_count(host), 2);
+}
+
+/* The refresh that comes after them is the one fetch: so none was made for a wish. */
+static void test_wishes_wait_for_the_cooldown(void **state)
+{
+    (void)state;
+    add();
+    assert_true(key_sources_changed(sources));
+    key_sources_use(sources, &options);
+    https_host_give(host, "/keys", 200, "", BOTH);
+    for (uint32_t i = 0; i < 1000; i++) {
+        key_sources_wish(sources);
+    }
+    set("token.jwks_refresh", "1s");
+    key_sources_use(sources, &options);
+    await_change();
+    assert_int_equal(https_host_count(host), 2);
+}
+
+static void test_what_is_the_same_is_no_change(void **state)
+{
+    (void)state;
+    set("token.jwks_refresh", "1s");
+    set("token.jwks_cooldown", "1s");
+    add();
+    assert_true(key_sources_changed(sources));
+    key_sources_use(sources, &options);
+    await_count(&counts->fetched, 2);
+    assert_false(key_sources_changed(sources));
+    expect_document("/keys", ONE);
+}
+
+static void test_the_last_good_one_stays(void **state)
+{
+    (void)state;
+    set("token.jwks_refresh", "1s");
+    set("token.jwks_cooldown", "1s");
+    add();
+    assert_true(key_sources_changed(sources));
+    https_host_give(host, "/keys", 200, "", KEY_SET(""));
+    key_sources_use(sources, &options);
+    await_count(&counts->failed, 1);
+    https_host_give(host, "/keys", 503, "", TWO);
+    await_count(&counts->failed, 3);
+    expect_document("/keys", ONE);
+    assert_false(key_sources_changed(sources));
+    https_host_give(host, "/keys", 200, "", TWO);
+    await_change();
+    expect_document("/keys", TWO);
+}
+
+/* The one that was away at the start. */
+static void test_the_thread_goes_on_asking(void **state)
+{
+    (void)state;
+    https_host_give(host, "/keys", 503, "", "");
+    assert_int_equal(key_sources_add(sources, &options, message, sizeof(message)), -1);
+    https_host_give(host, "/keys", 200, "", ONE);
+    key_sources_use(sources, &options);
+    await_change();
+    expect_document("/keys", ONE);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, open_all, close_all)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_the_first_fetch),
+        TEST(test_a_status),
+        TEST(test_no_json),
+        TEST(test_no_keys),
+        TEST(test_a_set_that_is_too_large),
+        TEST(test_a_set_of_the_largest_size),
+        TEST(test_a_stranger),
+        TEST(test_each_source_by_itself),
+        TEST(test_sources_that_are_no_longer_named),
+        TEST(test_the_host_says_how_long),
+        TEST(test_a_wish_is_granted),
+        TEST(test_wishes_wait_for_the_cooldown),
+        TEST(test_what_is_the_same_is_no_change),
+        TEST(test_the_last_good_one_stays),
+        TEST(test_the_thread_goes_on_asking),
+    };
+
+    /* The host writes to clients that had enough; messages of failures are not what is looked at.
+     */
+    (void)signal(SIGPIPE, SIG_IGN);
+    fetch_setup();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
