@@ -57,6 +57,20 @@ static void add_memory(struct bounds *bounds, const struct target *target)
     set_takes(bound, "%s", text_bytes((double)target_memory_bytes(target), text));
 }
 
+static void add_cgroup(struct bounds *bounds, const struct cgroup_memory *memory_max,
+                       const struct target *target)
+{
+    char text[TEXT_SIZE];
+
+    if (memory_max->bytes == 0) {
+        return;
+    }
+    struct bound *bound = add(bounds, memory_max->name, memory_max->bytes / CHARGED_BYTES * 10,
+                              "4.7 KB each x 1.3, a page for each tenth");
+    set_has(bound, "%s", text_bytes((double)memory_max->bytes, text));
+    set_takes(bound, "%s", text_bytes((double)target_charged_bytes(target), text));
+}
+
 static void add_cores(struct bounds *bounds, const struct target *target)
 {
     const uint64_t interval_ms = target->options.ping_interval_ms;
@@ -163,6 +177,9 @@ void bounds_find(struct bounds *bounds, const struct machine *machine, const str
 
     *bounds = (struct bounds){0};
     add_memory(bounds, target);
+    if (!target->is_load_host) {
+        add_cgroup(bounds, &machine->memory_max, target);
+    }
     add_cores(bounds, target);
     add_link(bounds, target);
     if (!target->is_load_host) {

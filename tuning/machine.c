@@ -69,11 +69,6 @@ static int read_size(struct machine *machine, char *message, size_t message_size
         return -1;
     }
     machine->memory_bytes = kilobytes * 1024;
-    const uint64_t limit = read_number(machine->root, "/sys/fs/cgroup/memory.max");
-    if (limit > 0 && limit < machine->memory_bytes) {
-        machine->memory_bytes = limit;
-        machine->is_container = true;
-    }
     if (host_read_text(machine->root, "/sys/devices/system/cpu/online", text) == HOST_READ) {
         machine->cores = count_cores(text);
     }
@@ -198,9 +193,8 @@ static int read_server(struct machine *machine, pid_t pid, char *message, size_t
                        (int)pid);
         return -1;
     }
-    (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)machine->pid);
-    if (host_read_text(machine->root, path, text) == HOST_READ && strncmp(text, "0::/", 4) == 0) {
-        (void)snprintf(machine->cgroup, sizeof(machine->cgroup), "%s", text + 3);
+    if (!cgroup_path(machine->root, machine->pid, machine->cgroup)) {
+        machine->cgroup[0] = '\0';
     }
     return 0;
 }
@@ -238,12 +232,22 @@ int machine_read(struct machine *machine, const char *root, const char *nic, pid
         read_nic(machine, nic, message, message_size) != 0) {
         return -1;
     }
-    return read_server(machine, pid, message, message_size);
+    if (read_server(machine, pid, message, message_size) != 0) {
+        return -1;
+    }
+    /* Before the server runs it is our own group that tells of a container. */
+    machine->memory_max = cgroup_memory(root, machine->pid);
+    if (machine->memory_max.bytes >= machine->memory_bytes) {
+        machine->memory_max = (struct cgroup_memory){0};
+    }
+    return 0;
 }
 
 void machine_describe(const struct machine *machine, char *out, size_t size)
 {
     char memory[TEXT_SIZE];
+    char limit[TEXT_SIZE];
+    char least[128] = "";
     char speed[TEXT_SIZE];
     char network[128] = "no default route";
 
@@ -254,10 +258,15 @@ void machine_describe(const struct machine *machine, char *out, size_t size)
         (void)snprintf(network, sizeof(network), "%s: speed not known, %u %s", machine->nic,
                        machine->rx_queues, machine->rx_queues == 1 ? "queue" : "queues");
     }
+    if (machine->memory_max.bytes > 0) {
+        (void)snprintf(least, sizeof(least), " (%s by %s)",
+                       text_bytes((double)machine->memory_max.bytes, limit),
+                       machine->memory_max.name);
+    }
     (void)snprintf(out, size, "%u %s, %s of memory%s, Linux %s, %s", machine->cores,
                    machine->cores == 1 ? "core" : "cores",
-                   text_bytes((double)machine->memory_bytes, memory),
-                   machine->is_container ? " (limit of the cgroup)" : "", machine->kernel, network);
+                   text_bytes((double)machine->memory_bytes, memory), least, machine->kernel,
+                   network);
 }
 
 static uint32_t or_default(uint32_t value, uint32_t standard)

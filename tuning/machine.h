@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "tuning/host.h"
+#include "tuning/cgroup.h"
 #include "tuning/target.h"
 
 #include <sys/types.h>
@@ -15,11 +15,11 @@ struct machine {
     const char *root;
     char kernel[HOST_TEXT_MAX];
     uint32_t cores;
-    uint64_t memory_bytes;      /* of the host, or of the container when that is less */
-    bool is_container;          /* memory_bytes is a cgroup's limit */
-    char nic[MACHINE_NAME_MAX]; /* "": none is known */
-    uint32_t link_mbit;         /* 0: not known */
-    uint32_t rx_queues;         /* 0: not known */
+    uint64_t memory_bytes;           /* of the host: what the kernel's own limits follow from */
+    struct cgroup_memory memory_max; /* of the server's groups, else of ours; bytes 0: no less */
+    char nic[MACHINE_NAME_MAX];      /* "": none is known */
+    uint32_t link_mbit;              /* 0: not known */
+    uint32_t rx_queues;              /* 0: not known */
     enum provider provider;
     bool is_tracked;            /* connections are tracked: the module is there, and has entries */
     bool is_steered;            /* receive packet steering is on, on the interface's first queue */

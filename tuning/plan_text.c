@@ -139,7 +139,7 @@ static void print_section(const struct plan *plan, enum section section, FILE *o
 static void print_bound(FILE *out, const char *name, const char *has, const char *takes,
                         const char *holds, const char *how)
 {
-    text_print(out, "  %-22s %-16s %-24s %11s  %s\n", name, has, takes, holds, how);
+    text_print(out, "  %-24s %-16s %-24s %11s  %s\n", name, has, takes, holds, how);
 }
 
 static void print_bounds(const struct plan *plan, FILE *out)

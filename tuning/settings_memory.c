@@ -183,10 +183,7 @@ static void want_retries(const struct target *target, struct want *want)
 
 static void want_memory_max(const struct target *target, struct want *want)
 {
-    const uint64_t bytes =
-        target->connections * CONNECTION_BYTES * 13 / 10 + target->connections * PAGE_BYTES / 10;
-
-    want_number(want, bytes,
+    want_number(want, target_charged_bytes(target),
                 "%s x 4.7 KB x 1.3, and a page for each tenth connection: newer kernels charge "
                 "accepted sockets to the service. Best: none on a dedicated host",
                 COUNT(target->connections));

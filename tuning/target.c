@@ -37,6 +37,11 @@ uint64_t target_memory_bytes(const struct target *target)
     return target->connections * CONNECTION_BYTES / 10 * 16 + BASE_BYTES;
 }
 
+uint64_t target_charged_bytes(const struct target *target)
+{
+    return target->connections * CHARGED_BYTES / 10;
+}
+
 /* tcp_init_mem: 3/32 of the pages, 9.4 %. */
 uint64_t target_tcp_mem_default(const struct target *target)
 {

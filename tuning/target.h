@@ -16,6 +16,7 @@
 #define RING_TABLE_MAX   (1u << 20)      /* descriptors of a ring, whatever the limits */
 #define ACCEPTS_PER_S    6600u           /* that a thread takes, with their full handshakes */
 #define PAGE_BYTES       4096u
+#define CHARGED_BYTES    (CONNECTION_BYTES * 13 + PAGE_BYTES) /* to a cgroup, at most, by ten */
 
 enum provider {
     PROVIDER_NONE, /* bare metal, or one that is not known */
@@ -61,6 +62,9 @@ MUST_CHECK uint64_t target_sockets_per_ring(const struct target *target);
 
 /* Memory for the target, with room for queued data and what the rest of the host does. */
 MUST_CHECK uint64_t target_memory_bytes(const struct target *target);
+
+/* What is charged to the server's cgroup: newer kernels charge accepted sockets to it. */
+MUST_CHECK uint64_t target_charged_bytes(const struct target *target);
 
 /* What the kernel chooses by itself on a host with this memory. */
 MUST_CHECK uint64_t target_tcp_mem_default(const struct target *target); /* max, pages */

@@ -6,6 +6,7 @@
 #include "server/fanout.h"
 #include "server/opening.h"
 #include "server/shard.h"
+#include "tuning/cgroup.h"
 
 #include <errno.h>
 #include <sys/resource.h>
@@ -21,15 +22,29 @@
 #define FANOUTS_PER_TICK_MAX  512u       /* 4 ms of sends: pings and handshakes wait no longer */
 #define TOPICS_MAX            1024u
 #define PUBLICATIONS_MAX      4096u
-#define QUEUE_BYTES_MIN       (256u << 20) /* when the machine has little memory, or many cores */
+#define QUEUE_BYTES_MIN       (256u << 20) /* of all shards never above half of the memory */
 #define SOCKETS_SPARE         64u /* so that a refused connection can still be accepted and answered */
 
-static uint64_t memory_bytes(void)
+/* What may be used: the machine's, or what the cgroups leave of it, a container's for one. */
+struct memory {
+    uint64_t bytes;
+    const char *name;
+};
+
+static struct memory memory_of(const char *root)
 {
     long pages = sysconf(_SC_PHYS_PAGES);
     long page_size = sysconf(_SC_PAGESIZE);
+    const struct cgroup_memory limit = cgroup_memory(root, 0);
+    struct memory memory = {.name = "memory, at 5 KB a connection"};
 
-    return pages > 0 && page_size > 0 ? (uint64_t)pages * (uint64_t)page_size : 0;
+    if (pages > 0 && page_size > 0) {
+        memory.bytes = (uint64_t)pages * (uint64_t)page_size;
+    }
+    if (limit.bytes > 0 && limit.bytes < memory.bytes) {
+        memory = (struct memory){.bytes = limit.bytes, .name = limit.name};
+    }
+    return memory;
 }
 
 static uint32_t min_u32(uint32_t a, uint32_t b)
@@ -121,11 +136,11 @@ static uint32_t next_power_of_two(uint32_t value)
     return power;
 }
 
-static int budget_sockets(const struct options *options, struct budget *budget, char *message,
-                          size_t message_size)
+static int budget_sockets(const struct options *options, const struct memory *memory,
+                          struct budget *budget, char *message, size_t message_size)
 {
     uint32_t descriptors = raise_descriptors();
-    uint64_t by_memory = memory_bytes() / CONNECTION_COST;
+    uint64_t by_memory = memory->bytes / CONNECTION_COST;
     uint64_t by_descriptors = (uint64_t)descriptors * budget->shard_count;
     uint64_t wanted = options->limits.connections_max;
 
@@ -141,7 +156,7 @@ static int budget_sockets(const struct options *options, struct budget *budget, 
         budget->bound_by = "RLIMIT_NOFILE x shards (raise LimitNOFILE= or --shards)";
         if (by_memory < wanted) {
             wanted = by_memory;
-            budget->bound_by = "memory, at 5 KB a connection";
+            budget->bound_by = memory->name;
         }
         budget->sockets_max = descriptors;
     } else {
@@ -163,9 +178,19 @@ static int budget_sockets(const struct options *options, struct budget *budget, 
     return 0;
 }
 
-int budget_make(const struct options *options, struct budget *budget, char *message,
-                size_t message_size)
+static uint64_t queue_bytes_for(const struct memory *memory, uint32_t shard_count)
 {
+    const uint64_t share = memory->bytes / 8 / shard_count;
+    const uint64_t most = memory->bytes / 2 / shard_count;
+    const uint64_t least = most < QUEUE_BYTES_MIN ? most : QUEUE_BYTES_MIN;
+
+    return share > least ? share : least;
+}
+
+int budget_make(const struct options *options, const char *root, struct budget *budget,
+                char *message, size_t message_size)
+{
+    const struct memory memory = memory_of(root);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     *budget = (struct budget){0};
@@ -175,7 +200,7 @@ int budget_make(const struct options *options, struct budget *budget, char *mess
                        SHARDS_MAX);
         return -1;
     }
-    if (budget_sockets(options, budget, message, message_size) != 0) {
+    if (budget_sockets(options, &memory, budget, message, message_size) != 0) {
         return -1;
     }
     budget->openings_max = budget->sockets_max;
@@ -190,8 +215,7 @@ int budget_make(const struct options *options, struct budget *budget, char *mess
     budget->publications_max = PUBLICATIONS_MAX;
     budget->queue_bytes_max = options->limits.shard_queue_bytes_max;
     if (budget->queue_bytes_max == 0) {
-        uint64_t share = memory_bytes() / 8 / budget->shard_count;
-        budget->queue_bytes_max = share > QUEUE_BYTES_MIN ? share : QUEUE_BYTES_MIN;
+        budget->queue_bytes_max = queue_bytes_for(&memory, budget->shard_count);
     }
     budget->arena_size = next_power_of_two(options->limits.arena_size);
     /* As many as the smallest messages that the arena holds, and four each for shared ones. */

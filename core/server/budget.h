@@ -28,10 +28,11 @@ struct budget {
     size_t arena_size;
 };
 
-/* Also raises the soft RLIMIT_NOFILE to what is needed. Returns 0, or -1 with a message that names
- * the limit and the way to change it. */
-MUST_CHECK int budget_make(const struct options *options, struct budget *budget, char *message,
-                           size_t message_size);
+/* root: what is put before the files of the cgroups, "" for the host itself. Also raises the soft
+ * RLIMIT_NOFILE to what is needed. Returns 0, or -1 with a message that names the limit and the way
+ * to change it. */
+MUST_CHECK int budget_make(const struct options *options, const char *root, struct budget *budget,
+                           char *message, size_t message_size);
 
 /* The table: pool, count, bytes each, total, bytes per connection. */
 void budget_print(const struct budget *budget, const struct options *options, FILE *out);

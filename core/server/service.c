@@ -144,7 +144,7 @@ int service_open(struct service *service, const struct options *options)
 {
     char message[MESSAGE_SIZE];
 
-    if (budget_make(options, &service->budget, message, sizeof(message)) != 0) {
+    if (budget_make(options, "", &service->budget, message, sizeof(message)) != 0) {
         return service_fail(message);
     }
     service->server.options = options;
@@ -166,7 +166,7 @@ int service_check(struct service *service, const struct options *options)
     int result = 0;
 
     ASSERT(settings != NULL);
-    if (budget_make(options, &service->budget, message, sizeof(message)) != 0) {
+    if (budget_make(options, "", &service->budget, message, sizeof(message)) != 0) {
         result = service_fail(message);
     }
     if (open_key_sources(service, options, true) != 0) {

@@ -67,7 +67,7 @@ void handmade_open(void (*choose)(struct options *options))
     if (choose != NULL) {
         choose(options);
     }
-    int error = budget_make(options, budget, message, sizeof(message));
+    int error = budget_make(options, "", budget, message, sizeof(message));
     ASSERT(error == 0);
     budget->fanouts_per_tick_max = HANDMADE_PER_TICK;
     budget->topics_max = HANDMADE_TOPICS;

@@ -108,7 +108,7 @@ static void choose_budget(struct world *world)
     struct budget *budget = &world->budget;
     char message[256];
 
-    if (budget_make(&world->options, budget, message, sizeof(message)) != 0) {
+    if (budget_make(&world->options, "", budget, message, sizeof(message)) != 0) {
         world_fail(world, NULL, "budget: %s", message);
     }
     budget->channels_max = 64;

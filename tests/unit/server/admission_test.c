@@ -48,7 +48,7 @@ static int open_server(void **unused)
     options.limits.handshakes_max = PLACES;
     const struct certificate_files files = {made.certificate_path, made.key_path};
     certificates = certificate_set_open(&files, 1, message, sizeof(message));
-    return certificates ? budget_make(&options, &budget, message, sizeof(message)) : -1;
+    return certificates ? budget_make(&options, "", &budget, message, sizeof(message)) : -1;
 }
 
 static int close_server(void **unused)

@@ -1,7 +1,7 @@
 /*
- * Goal: every count follows from the options and the descriptor limit as the formulas say, on both
- * sides of each bound; what cannot be is refused with an advice that helps; the printed table adds
- * up.
+ * Goal: every count follows from the options, the descriptor limit and the memory as the formulas
+ * say, on both sides of each bound; what cannot be is refused with an advice that helps; the
+ * printed table adds up.
  *
  * The limit is lowered from test to test (a process that is not root cannot raise it again), so the
  * order of the tests matters.
@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -54,11 +55,12 @@ NOT_WATCHED int setrlimit(__rlimit_resource_t resource, const struct rlimit *lim
 static struct options options;
 static struct budget budget;
 static char message[512];
+static const char *root = "/nowhere"; /* of the cgroups' files */
 
 static int make(void)
 {
     message[0] = '\0';
-    return budget_make(&options, &budget, message, sizeof(message));
+    return budget_make(&options, root, &budget, message, sizeof(message));
 }
 
 static int start(void **state)
@@ -298,6 +300,91 @@ static void a_hard_limit_above_nr_open_is_lowered_to_it(void **state)
     assert_int_equal(budget.sockets_max, 1024);
 }
 
+/* --- the cgroup's limit ----------------------------------------------------------------------- */
+
+static char cgroup_root[] = "/tmp/limpet-budget-XXXXXX";
+static const char *const cgroup_folders[] = {"/sys", "/sys/fs", "/sys/fs/cgroup"};
+
+static void write_memory_max(const char *text)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/sys/fs/cgroup/memory.max", cgroup_root);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static int start_in_cgroup(void **state)
+{
+    char path[128];
+
+    assert_non_null(mkdtemp(cgroup_root));
+    for (size_t i = 0; i < sizeof(cgroup_folders) / sizeof(cgroup_folders[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s%s", cgroup_root, cgroup_folders[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    root = cgroup_root;
+    return start(state);
+}
+
+static int stop_in_cgroup(void **state)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/sys/fs/cgroup/memory.max", cgroup_root);
+    assert_int_equal(unlink(path), 0);
+    for (size_t i = sizeof(cgroup_folders) / sizeof(cgroup_folders[0]); i > 0; i--) {
+        (void)snprintf(path, sizeof(path), "%s%s", cgroup_root, cgroup_folders[i - 1]);
+        assert_int_equal(rmdir(path), 0);
+    }
+    assert_int_equal(rmdir(cgroup_root), 0);
+    root = "/nowhere";
+    return stop(state);
+}
+
+/* A container has its own memory, not the machine's. */
+static void a_container_holds_what_its_memory_holds(void **state)
+{
+    const uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    char text[32];
+
+    (void)state;
+    pretended.limit = (struct rlimit){.rlim_cur = 1 << 20, .rlim_max = 1 << 20};
+    pretended.hard_max = 1 << 20;
+    write_memory_max("536870912\n");
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.connections_max, (512 << 20) / 5120);
+    assert_string_equal(budget.bound_by, "the cgroup's memory.max");
+    assert_int_equal(budget.queue_bytes_max, 128 << 20); /* half of it, of two shards */
+    write_memory_max("4294967296\n");
+    if (machine > 4ull << 30) {
+        assert_int_equal(make(), 0);
+        assert_int_equal(budget.queue_bytes_max, 256 << 20); /* an eighth, and the least, too */
+    }
+
+    options.limits.connections_max = 200000; /* somebody knows better */
+    assert_int_equal(make(), 0);
+    assert_int_equal(budget.connections_max, 200000);
+    assert_string_equal(budget.bound_by, "option limits.connections_max");
+    options.limits.connections_max = 0;
+
+    /* As much as the machine has is no limit, and so is none. */
+    (void)snprintf(text, sizeof(text), "%llu\n", (unsigned long long)machine);
+    options.shards = SHARDS_MAX;
+    write_memory_max(text);
+    assert_int_equal(make(), 0);
+    assert_string_equal(budget.bound_by, "memory, at 5 KB a connection");
+    write_memory_max("max\n");
+    assert_int_equal(make(), 0);
+    assert_string_equal(budget.bound_by, "memory, at 5 KB a connection");
+    (void)snprintf(text, sizeof(text), "%llu\n", (unsigned long long)machine - 5120);
+    write_memory_max(text);
+    assert_int_equal(make(), 0);
+    assert_string_equal(budget.bound_by, "the cgroup's memory.max");
+}
+
 /* --- the table -------------------------------------------------------------------------------- */
 
 static void the_table_adds_up(void **state)
@@ -343,6 +430,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(shards_are_one_a_core_or_as_many_as_wanted, start, stop),
         cmocka_unit_test_setup_teardown(a_huge_limit_makes_nothing_huge, start, stop),
         cmocka_unit_test_setup_teardown(a_hard_limit_above_nr_open_is_lowered_to_it, start, stop),
+        cmocka_unit_test_setup_teardown(a_container_holds_what_its_memory_holds, start_in_cgroup,
+                                        stop_in_cgroup),
         cmocka_unit_test_setup_teardown(pools_follow_from_the_sockets, start, stop),
         cmocka_unit_test_setup_teardown(explicit_counts_are_taken, start, stop),
         cmocka_unit_test_setup_teardown(the_arena_is_a_power_of_two, start, stop),

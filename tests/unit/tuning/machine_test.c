@@ -46,7 +46,7 @@ static void test_a_host(void **state)
     assert_int_equal(read_machine(NULL, 0), 0);
     assert_int_equal(machine.cores, 4);
     assert_int_equal(machine.memory_bytes, 16ull << 30);
-    assert_false(machine.is_container);
+    assert_int_equal(machine.memory_max.bytes, 0);
     assert_string_equal(machine.nic, "eth0");
     assert_int_equal(machine.link_mbit, 10000);
     assert_int_equal(machine.rx_queues, 4);
@@ -77,17 +77,28 @@ static void test_memory(void **state)
     (void)state;
     scratch_write(&scratch, "/sys/fs/cgroup/memory.max", "4294967296\n");
     assert_int_equal(read_machine(NULL, 0), 0);
-    assert_int_equal(machine.memory_bytes, 4ull << 30);
-    assert_true(machine.is_container);
+    assert_int_equal(machine.memory_bytes, 16ull << 30); /* the kernel's limits follow from it */
+    assert_int_equal(machine.memory_max.bytes, 4ull << 30);
+    machine_describe(&machine, message, sizeof(message));
+    assert_non_null(
+        strstr(message, "16.0 GB of memory (4.00 GB by the cgroup's memory.max), Linux"));
 
-    scratch_write(&scratch, "/sys/fs/cgroup/memory.max", "17179869185\n"); /* more than there is */
+    scratch_write(&scratch, "/sys/fs/cgroup/memory.max", "17179869184\n"); /* what there is */
     assert_int_equal(read_machine(NULL, 0), 0);
-    assert_int_equal(machine.memory_bytes, 16ull << 30);
-    assert_false(machine.is_container);
+    assert_int_equal(machine.memory_max.bytes, 0);
+    machine_describe(&machine, message, sizeof(message));
+    assert_non_null(strstr(message, "16.0 GB of memory, Linux"));
 
-    scratch_write(&scratch, "/sys/fs/cgroup/memory.max", "max\n");
+    /* The server's own group, when one runs. */
+    scratch_write(&scratch, "/sys/fs/cgroup/memory.max", "4294967296\n");
+    scratch_write(&scratch, "/sys/fs/cgroup/system.slice/limpet.service/memory.max", "1048576\n");
+    scratch_write(&scratch, "/proc/self/cgroup", "0::/user.slice\n");
     assert_int_equal(read_machine(NULL, 0), 0);
-    assert_int_equal(machine.memory_bytes, 16ull << 30);
+    assert_int_equal(machine.memory_max.bytes, 4ull << 30);
+    scratch_write(&scratch, "/proc/812/comm", "limpet\n");
+    scratch_write(&scratch, "/proc/812/cgroup", "0::/system.slice/limpet.service\n");
+    assert_int_equal(read_machine(NULL, 0), 0);
+    assert_int_equal(machine.memory_max.bytes, 1 << 20);
 
     scratch_write(&scratch, "/proc/meminfo", "MemTotal: what?\n");
     assert_int_equal(read_machine(NULL, 0), -1);

@@ -272,6 +272,11 @@ static void test_bounds(void **state)
     make(1000000);
     assert_string_equal(plan.bounds.rows[plan.bounds.first].name, "open files");
 
+    scratch_write(&scratch, "/sys/fs/cgroup/memory.max", "134217728\n");
+    make(1000000);
+    assert_string_equal(plan.bounds.rows[plan.bounds.first].name, "the cgroup's memory.max");
+    assert_in_range(plan.bounds.rows[plan.bounds.first].holds, 20000, 20200);
+
     scratch_write(&scratch, "/proc/meminfo", "MemTotal: 1048576 kB\n");
     scratch_sysctl(&scratch, "fs.file-max", "10");
     make(1);

@@ -59,6 +59,16 @@ static void test_a_million_needs_more(void **state)
     assert_int_equal(warnings(4000000, 4000000), 3); /* and the memory */
 }
 
+static void test_a_container_is_its_own_size(void **state)
+{
+    (void)state;
+    assert_int_equal(warnings(100000, 100000), 0);
+    scratch_write(&scratch, "/sys/fs/cgroup/memory.max", "1073741824\n");
+    assert_int_equal(warnings(100000, 100000), 0);
+    /* 6.7 KB each: the limit is too low, and it is the first bound. */
+    assert_int_equal(warnings(170000, 170000), 2);
+}
+
 static void test_what_is_wrong_for_any_number(void **state)
 {
     (void)state;
@@ -93,6 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_defaults_are_enough_for_a_hundred_thousand),
         TEST(test_a_million_needs_more),
+        TEST(test_a_container_is_its_own_size),
         TEST(test_what_is_wrong_for_any_number),
         TEST(test_more_than_are_written),
         TEST(test_a_host_that_cannot_be_read),
