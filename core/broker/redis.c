@@ -97,6 +97,7 @@ static uint32_t redis_poll(struct broker *broker, struct pollfd *fds, uint64_t n
     grow_allowance(redis, now_ms);
     check_nodes(redis);
     sooner(wake_ms, redis_subscriptions_turn(redis));
+    redis_heard_turn(redis);
     redis_catch_up_turn(redis);
     sooner(wake_ms, redis_gaps_turn(redis));
     sooner(wake_ms, redis_members_turn(redis));
@@ -194,7 +195,7 @@ static void redis_health(struct broker *broker, struct broker_health *health, ui
         .errors = redis->errors,
         .joins_refused = redis_members_refused(redis->members),
         .requests = redis->request_count,
-        .followed = redis->channels.count + redis->patterns.count,
+        .followed = redis->channels.count - redis->heard_count + redis->patterns.count,
     };
     for (uint32_t i = 0; i < REDIS_MASTERS_MAX; i++) {
         const struct redis_node *node = &redis->nodes[i];

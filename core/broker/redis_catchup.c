@@ -229,10 +229,15 @@ bool redis_catch_up_admit(struct redis *redis, struct redis_subscription *subscr
     return true;
 }
 
+static bool is_kept(const struct redis_subscription *subscription)
+{
+    return subscription->is_wanted || subscription->is_heard;
+}
+
 static void finish(struct redis *redis, struct redis_subscription *subscription)
 {
     subscription->catch_up = REDIS_CAUGHT_UP;
-    if (!subscription->is_wanted) {
+    if (!is_kept(subscription)) {
         drop_held(redis, subscription);
         redis_subscription_settle(redis, subscription);
     } else if (subscription->is_missing) {
@@ -265,7 +270,7 @@ void redis_catch_up_turn(struct redis *redis)
 {
     while (redis->behind.first && redis->fetching < FETCHING_MAX) {
         struct redis_subscription *subscription = redis->behind.first;
-        if (!subscription->is_wanted) {
+        if (!is_kept(subscription)) {
             pop_behind(redis);
             finish(redis, subscription);
             continue;
@@ -319,7 +324,7 @@ void redis_catch_up_answered(struct redis *redis, struct redis_subscription *sub
     struct redis_stream stream;
 
     redis->fetching--;
-    if (!subscription->is_wanted) {
+    if (!is_kept(subscription)) {
         finish(redis, subscription);
     } else if (!reply) {
         push_behind(redis, subscription);

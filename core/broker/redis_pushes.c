@@ -25,6 +25,7 @@ static void confirm(struct redis *redis, struct redis_subscription *subscription
         } else if (subscription->kind == REDIS_SUBSCRIPTION_ALL) {
             redis_subscriptions_each(redis, confirmed_one);
         }
+        redis->heard_is_due |= subscription->kind != REDIS_SUBSCRIPTION_CHANNEL;
     }
     redis_subscription_queue(redis, subscription);
     redis_subscription_settle(redis, subscription);
@@ -103,21 +104,6 @@ static void take_refusal(struct redis *redis, struct redis_node *node, const red
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-/* The longest confirmed pattern of the channel, without its '*'; NONE: there is none. */
-static uint32_t longest_pattern(struct redis *redis, struct slice channel)
-{
-    for (size_t size = channel.size + 1; size-- > 0;) {
-        if (redis->patterns_of[size] > 0) {
-            const struct redis_subscription *pattern =
-                redis_subscription_find(redis, slice_from(channel.data, size), true);
-            if (pattern && redis_is_confirmed(pattern)) {
-                return (uint32_t)size;
-            }
-        }
-    }
-    return NONE;
-}
-
 /*
  * Redis sends a message once for each subscription that it matches. One of them is listened to: the
  * channel's own, else the longest pattern's. Confirmations and messages come in one order, so that
@@ -137,13 +123,20 @@ static bool is_chosen(struct redis *redis, const struct redis_subscription *subs
     if (subscription && redis_is_confirmed(subscription)) {
         return !pattern;
     }
-    const uint32_t longest = longest_pattern(redis, channel);
-    if (!pattern || longest == NONE) {
+    const struct redis_subscription *longest =
+        redis_pattern_reaching(redis, channel, redis_is_confirmed);
+    if (!pattern || !longest) {
         return false;
     }
-    redis_subscription_name(
-        redis, redis_subscription_find(redis, slice_from(channel.data, longest), true), &name);
+    redis_subscription_name(redis, longest, &name);
     return slice_equal(slice_from(name.bytes, name.size), slice_from(pattern->str, pattern->len));
+}
+
+static bool admit(struct redis *redis, struct redis_subscription *subscription,
+                  const struct redis_message *message)
+{
+    redis_heard_mend(redis, subscription);
+    return redis_catch_up_admit(redis, subscription, message);
 }
 
 /* True with an event. The event's slices lie in the reply, which is lent. */
@@ -171,7 +164,11 @@ static bool take_message(struct redis *redis, struct redis_node *node, redisRepl
         return false;
     }
     redis_message_read(slice_from(payload->str, payload->len), message);
-    if (subscription && !redis_catch_up_admit(redis, subscription, message)) {
+    if (pattern && message->offset > 0 &&
+        redis_pattern_reaching(redis, channel, redis_is_confirmed)) {
+        subscription = redis_heard_add(redis, channel, subscription);
+    }
+    if (subscription && !admit(redis, subscription, message)) {
         return false;
     }
     *event = (struct broker_event){.kind = BROKER_PUBLICATION};

@@ -104,6 +104,8 @@ struct redis_subscription {
     enum redis_subscription_kind kind;
     enum redis_subscription_state state;
     bool is_wanted;
+    bool is_heard; /* patterns alone reach it: see redis_heard.c */
+    bool is_cut;   /* heard: a connection has ended since */
     bool is_queued;
     bool is_alone;  /* refused together with others: asked alone next time */
     uint32_t batch; /* how many of its command's names have no answer yet, with it */
@@ -160,8 +162,10 @@ struct redis {
     struct redis_tls *tls;
     uint64_t now_ms;
     uint64_t opened_ms;
-    bool was_polled; /* descriptors were looked at before this turn */
-    bool is_held;    /* new requests wait, until those on their way are answered */
+    bool was_polled;     /* descriptors were looked at before this turn */
+    bool is_held;        /* new requests wait, until those on their way are answered */
+    bool heard_is_due;   /* patterns were confirmed, or left: see redis_heard.c */
+    bool heard_too_many; /* not all could be kept */
 
     struct redis_node nodes[REDIS_MASTERS_MAX];
     uint32_t turn_node;         /* whose replies come next */
@@ -183,6 +187,7 @@ struct redis {
     struct table channels; /* struct redis_subscription */
     struct table patterns;
     uint32_t patterns_of[REDIS_CHANNEL_SIZE_MAX + 1]; /* how many have so long a prefix */
+    uint32_t heard_count;
     uint64_t allowance; /* thousandths of a subscription that may be asked for */
     uint64_t retry_refused_ms;
 
@@ -352,6 +357,20 @@ static inline bool redis_is_confirmed(const struct redis_subscription *subscript
            subscription->state == REDIS_SUBSCRIPTION_LEAVING;
 }
 
+static inline bool redis_is_wanted(const struct redis_subscription *subscription)
+{
+    return subscription->is_wanted;
+}
+
+/* A new entry of the table. NULL: no memory. */
+MUST_CHECK struct redis_subscription *redis_subscription_add(struct redis *redis, struct slice name,
+                                                             bool is_pattern);
+
+/* The longest pattern of those that match the channel and for which it is true; NULL: none. */
+MUST_CHECK struct redis_subscription *
+redis_pattern_reaching(struct redis *redis, struct slice channel,
+                       bool (*is_true)(const struct redis_subscription *pattern));
+
 /* name of a pattern: without its '*'. NULL: not there. */
 MUST_CHECK struct redis_subscription *redis_subscription_find(struct redis *redis,
                                                               struct slice name, bool is_pattern);
@@ -399,6 +418,26 @@ MUST_CHECK bool redis_catch_up_next(struct redis *redis, struct broker_event *ev
 
 /* Nobody waits any more for what comes after its position. */
 void redis_catch_up_drop(struct redis *redis, struct redis_subscription *subscription);
+
+/* --- redis_heard.c --- */
+
+/* A numbered message of the channel has come by a pattern: it is kept track of from now on, unless
+ * it is already. subscription: its entry, or NULL. Returns its entry, or NULL. */
+MUST_CHECK struct redis_subscription *redis_heard_add(struct redis *redis, struct slice channel,
+                                                      struct redis_subscription *subscription);
+
+/* It is no longer followed by its own name: true when it is kept, because a pattern reaches it. */
+MUST_CHECK bool redis_heard_keep(struct redis *redis, struct redis_subscription *subscription);
+
+/* It is followed by its own name now. No-op for others. */
+void redis_heard_forget(struct redis *redis, struct redis_subscription *subscription);
+
+/* The connection that its pattern was asked on has ended. No-op for others. */
+void redis_heard_cut(struct redis_subscription *subscription);
+
+/* A pattern that reaches it holds again: what was missed is fetched, if a connection has ended. */
+void redis_heard_mend(struct redis *redis, struct redis_subscription *subscription);
+void redis_heard_turn(struct redis *redis);
 
 /* --- redis_canary.c --- */
 

@@ -35,11 +35,29 @@ struct redis_subscription *redis_subscription_find(struct redis *redis, struct s
     return (struct redis_subscription *)entry;
 }
 
+struct redis_subscription *
+redis_pattern_reaching(struct redis *redis, struct slice channel,
+                       bool (*is_true)(const struct redis_subscription *pattern))
+{
+    for (size_t size = channel.size + 1; size-- > 0;) {
+        if (redis->patterns_of[size] > 0) {
+            struct redis_subscription *pattern =
+                redis_subscription_find(redis, slice_from(channel.data, size), true);
+            if (pattern && is_true(pattern)) {
+                return pattern;
+            }
+        }
+    }
+    return NULL;
+}
+
 /* Patterns are kept without their '*'. */
-static struct redis_subscription *add(struct redis *redis, struct slice name, bool is_pattern)
+struct redis_subscription *redis_subscription_add(struct redis *redis, struct slice name,
+                                                  bool is_pattern)
 {
     struct table *table = table_of(redis, is_pattern);
-    struct redis_subscription *subscription = calloc(1, sizeof(*subscription) + name.size + 1);
+    struct redis_subscription *subscription =
+        calloc(1, offsetof(struct redis_subscription, name) + name.size + 1);
 
     if (subscription) {
         subscription->kind = is_pattern ? REDIS_SUBSCRIPTION_PATTERN : REDIS_SUBSCRIPTION_CHANNEL;
@@ -67,7 +85,7 @@ static void drop(struct redis *redis, struct redis_subscription *subscription)
 
 void redis_subscription_settle(struct redis *redis, struct redis_subscription *subscription)
 {
-    if (!is_special(subscription) && !subscription->is_wanted &&
+    if (!is_special(subscription) && !subscription->is_wanted && !subscription->is_heard &&
         subscription->state == REDIS_SUBSCRIPTION_OFF && !subscription->is_queued &&
         subscription->catch_up == REDIS_CAUGHT_UP) {
         drop(redis, subscription);
@@ -359,12 +377,13 @@ void redis_follow(struct broker *broker, struct slice name, bool is_pattern,
         return;
     }
     if (!subscription && key.size <= REDIS_CHANNEL_SIZE_MAX) {
-        subscription = add(redis, key, is_pattern);
+        subscription = redis_subscription_add(redis, key, is_pattern);
     }
     if (!subscription) {
         redis_tell_error(redis, "follow: no memory", NULL);
         return;
     }
+    redis_heard_forget(redis, subscription);
     subscription->is_wanted = true;
     subscription->history = *history;
     if (redis->options.one_pattern) {
@@ -388,7 +407,10 @@ void redis_unfollow(struct broker *broker, struct slice name, bool is_pattern)
         return; /* it could not be followed */
     }
     subscription->is_wanted = false;
-    redis_catch_up_drop(redis, subscription);
+    redis->heard_is_due |= is_pattern;
+    if (!redis_heard_keep(redis, subscription)) {
+        redis_catch_up_drop(redis, subscription);
+    }
     if (redis->options.one_pattern) {
         subscription->state = REDIS_SUBSCRIPTION_OFF;
     }
@@ -423,6 +445,7 @@ static void settle_node(struct redis *redis, struct redis_node *node, struct tab
         while (entry) {
             struct redis_subscription *subscription = (struct redis_subscription *)entry;
             entry = entry->next;
+            redis_heard_cut(subscription);
             if (subscription->node == node) {
                 reset(redis, subscription);
                 redis_subscription_settle(redis, subscription);

@@ -83,6 +83,23 @@ class Connections(Failing):
         publish(1, 2)
         self.expect(client, [1, 2])
 
+    def test_what_patterns_reach(self):
+        """A channel that nobody follows by its name, from its first publication on; with a pattern for all, too."""
+        for more in ((), ("--redis.one-pattern", "true")):
+            redis = self.redis()
+            server = self.server(*flags(redis), *more)
+            client = server.websocket(token=server.token(channels=["n:*"]))
+            wait_until(lambda redis=redis: redis("PUBSUB", "NUMPAT") == 1, "the pattern is followed")
+            publish = self.publisher(redis)
+            publish(1)
+            self.expect(client, [1])
+            for turn in range(3):
+                self.kill_subscribers(redis)
+                publish(*range(2 + turn * 5, 7 + turn * 5))
+                self.expect(client, range(2 + turn * 5, 7 + turn * 5))
+            self.assertGreaterEqual(server.metric("limpet_broker_caught_up_total"), 1)
+            self.assertEqual(server.metric("limpet_broker_gaps_total"), 0)
+
     def test_every_connection(self):
         redis = self.redis()
         server = self.server(*flags(redis))

@@ -302,17 +302,38 @@ void scripted_say(struct scripted_redis *redis, enum scripted_connection to, con
     send_all(redis->peers[to].fd, bytes, strlen(bytes));
 }
 
+#define WIRE_SIZE 1024
+
+static void put_on_wire(char *wire, unsigned offset, const char *epoch, const char *payload)
+{
+    if (offset > 0) {
+        (void)snprintf(wire, WIRE_SIZE, "__p1:%u:%s__%s", offset, epoch, payload);
+    } else {
+        (void)snprintf(wire, WIRE_SIZE, "%s", payload);
+    }
+}
+
+void scripted_pattern_message(struct scripted_redis *redis, const char *pattern,
+                              const char *channel, unsigned offset, const char *epoch,
+                              const char *payload)
+{
+    char wire[WIRE_SIZE];
+    char bytes[2 * WIRE_SIZE];
+
+    put_on_wire(wire, offset, epoch, payload);
+    (void)snprintf(bytes, sizeof(bytes),
+                   "*4\r\n$8\r\npmessage\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n",
+                   strlen(pattern), pattern, strlen(channel), channel, strlen(wire), wire);
+    scripted_say(redis, SCRIPTED_SUBSCRIBER, bytes);
+}
+
 void scripted_message(struct scripted_redis *redis, const char *channel, unsigned offset,
                       const char *epoch, const char *payload)
 {
-    char wire[1024];
-    char bytes[2048];
+    char wire[WIRE_SIZE];
+    char bytes[2 * WIRE_SIZE];
 
-    if (offset > 0) {
-        (void)snprintf(wire, sizeof(wire), "__p1:%u:%s__%s", offset, epoch, payload);
-    } else {
-        (void)snprintf(wire, sizeof(wire), "%s", payload);
-    }
+    put_on_wire(wire, offset, epoch, payload);
     (void)snprintf(bytes, sizeof(bytes), "*3\r\n$7\r\nmessage\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n",
                    strlen(channel), channel, strlen(wire), wire);
     scripted_say(redis, SCRIPTED_SUBSCRIBER, bytes);

@@ -46,6 +46,11 @@ void scripted_say(struct scripted_redis *redis, enum scripted_connection to, con
 void scripted_message(struct scripted_redis *redis, const char *channel, unsigned offset,
                       const char *epoch, const char *payload);
 
+/* The same, by a subscription to the pattern. */
+void scripted_pattern_message(struct scripted_redis *redis, const char *pattern,
+                              const char *channel, unsigned offset, const char *epoch,
+                              const char *payload);
+
 /* A millisecond: the broker takes what was said, and the Redis what it asks. */
 void scripted_turn(struct scripted_redis *redis);
 
