@@ -1,7 +1,6 @@
 """The PROXY protocol, versions 1 and 2, before TLS and without: by hand, wherever it is cut, and from HAProxy and nginx."""
 
 import os
-import shutil
 import socket
 import ssl
 import struct
@@ -9,7 +8,8 @@ import subprocess
 import tempfile
 import unittest
 
-from limpet import LIMPET, PATIENCE, TEXT, Server, WebSocket, main, tls_context, wait_until
+from fronts import make_pair, needs_haproxy, needs_nginx_stream, run_haproxy, run_nginx
+from limpet import LIMPET, PATIENCE, TEXT, Server, WebSocket, main, tls_context
 
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 LINE = b"PROXY TCP4 192.0.2.33 198.51.100.7 40000 443\r\n"
@@ -23,12 +23,6 @@ def v2(source="192.0.2.33", port=40000, command=0x21, more=b""):
 def v2_ipv6(source):
     body = socket.inet_pton(socket.AF_INET6, source) + bytes(16) + struct.pack("!HH", 40000, 443)
     return V2 + bytes([0x21, 0x21]) + struct.pack("!H", len(body)) + body
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Case(unittest.TestCase):
@@ -200,32 +194,6 @@ class Headers(Case):
 class Proxies(Case):
     """The real ones, as README has them."""
 
-    def run_proxy(self, command, config, port):
-        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="limpet-proxy-"))
-        path = os.path.join(folder, "conf")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(config.replace("FOLDER", folder))
-        # pylint: disable-next=consider-using-with
-        process = subprocess.Popen([word.replace("CONF", path).replace("FOLDER", folder) for word in command],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-        def stop():
-            process.terminate()
-            process.communicate(timeout=PATIENCE)
-
-        self.addCleanup(stop)
-
-        def listens():
-            if process.poll() is not None:
-                raise AssertionError(process.stderr.read())
-            try:
-                socket.create_connection(("127.0.0.1", port), PATIENCE).close()
-                return True
-            except ConnectionRefusedError:
-                return False
-
-        wait_until(listens, f"{command[0]} listens")
-
     def through(self, server, port, context):
         """A client by way of the proxy, from an address of its own; the name of the peer that the server logs."""
         def connect(source):
@@ -238,63 +206,27 @@ class Proxies(Case):
             self.assertIn(b" 401 ", sock.recv(1000))
         self.assertIn("peer=127.0.7.2:", server.wait_for_log("token refused"))
 
-    @unittest.skipUnless(shutil.which("haproxy"), "haproxy is not installed")
+    @needs_haproxy
     def test_haproxy_in_front_of_tls(self):
         for send in ("send-proxy", "send-proxy-v2"):
             with self.subTest(send):
-                server, port = self.server("127.0.0.1:0?proxy=any"), free_port()
-                self.run_proxy(["haproxy", "-db", "-f", "CONF"], f"""
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 1h
-    timeout server 1h
-listen limpet
-    bind 127.0.0.1:{port}
-    server limpet 127.0.0.1:{server.port} {send}
-""", port)
-                self.through(server, port, tls_context())
+                server = self.server("127.0.0.1:0?proxy=any")
+                self.through(server, run_haproxy(self, "", f"127.0.0.1:{server.port} {send}"), tls_context())
 
-    @unittest.skipUnless(shutil.which("haproxy"), "haproxy is not installed")
+    @needs_haproxy
     def test_haproxy_ends_tls(self):
-        server, port = self.server("ws://127.0.0.1:0?proxy=v2"), free_port()
-        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="limpet-proxy-"))
-        pem = os.path.join(folder, "pair.pem")
-        with open(pem, "w", encoding="utf-8") as file:
-            for name in ("certificate.pem", "key.pem"):
-                with open(os.path.join(server.state, name), encoding="utf-8") as part:
-                    file.write(part.read())
-        self.run_proxy(["haproxy", "-db", "-f", "CONF"], f"""
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 1h
-    timeout server 1h
-listen limpet
-    bind 127.0.0.1:{port} ssl crt {pem}
-    server limpet 127.0.0.1:{server.port} send-proxy-v2
-""", port)
+        server = self.server("ws://127.0.0.1:0?proxy=v2")
+        port = run_haproxy(self, f"ssl crt {make_pair(self, server)}", f"127.0.0.1:{server.port} send-proxy-v2")
         self.through(server, port, tls_context())
 
-    @unittest.skipUnless(shutil.which("nginx") and os.path.exists("/usr/lib/nginx/modules/ngx_stream_module.so"),
-                         "nginx or libnginx-mod-stream is not installed")
+    @needs_nginx_stream
     def test_nginx_in_front_of_tls(self):
-        server, port = self.server("127.0.0.1:0?proxy=v1"), free_port()
-        self.run_proxy(["nginx", "-e", "stderr", "-p", "FOLDER", "-c", "CONF"], f"""
-load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-daemon off;
-pid FOLDER/pid;
-error_log stderr;
-events {{}}
-stream {{
-    server {{
-        listen 127.0.0.1:{port};
+        server = self.server("127.0.0.1:0?proxy=v1")
+        port = run_nginx(self, f"""
+        listen 127.0.0.1:PORT;
         proxy_pass 127.0.0.1:{server.port};
         proxy_protocol on;
-        proxy_timeout 1h;
-    }}
-}}
-""", port)
+        proxy_timeout 1h;""", "stream")
         self.through(server, port, tls_context())
 
 
