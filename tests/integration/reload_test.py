@@ -1,9 +1,11 @@
 """Reload (S35): options, certificates and keys that were written anew hold for new handshakes and for what comes; what is
 bad is refused whole, with file and reason; connections stay."""
 
+import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -28,7 +30,45 @@ admin:
 """
 
 
-class Reload(unittest.TestCase):
+# To root every file is open: the server runs without that right where a test needs it.
+AS_OTHERS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+
+
+class Stream:
+    """Clients that connect all the time; at the end none of them may have failed."""
+
+    def __init__(self, connect):
+        self.connect, self.failed, self.done, self.is_over = connect, [], 0, False
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._run) for _ in range(4)]
+
+    def _run(self):
+        while not self.is_over:
+            try:
+                self.connect()
+            except (OSError, ssl.SSLError, EOFError, AssertionError) as error:
+                self.failed.append(error)
+            with self.lock:
+                self.done += 1
+
+    def wait_for_more(self):
+        before = self.done
+        wait_until(lambda: self.done > before + 10, "they go on connecting")
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self.is_over = True
+        for thread in self.threads:
+            thread.join()
+        if exception[0] is None and self.failed:
+            raise AssertionError(f"of {self.done}, these failed: {self.failed}")
+
+
+class Case(unittest.TestCase):
     def setUp(self):
         self.folder = Folder(self.enterContext(tempfile.TemporaryDirectory(prefix="limpet-keys-")))
         for name in ("one", "two"):
@@ -79,6 +119,8 @@ class Reload(unittest.TestCase):
         client.send(TEXT, "still here")
         self.assertEqual(client.receive_data(), (TEXT, b"still here"))
 
+
+class Reload(Case):
     def test_a_new_pair(self):
         server = self.server('plain: {publish_channel: ""}')
         client = server.websocket(token=self.token())
@@ -282,30 +324,11 @@ class Reload(unittest.TestCase):
         """New pairs all the time: no handshake fails, and no connection ends."""
         server = self.server('plain: {publish_channel: ""}')
         stayer = server.websocket(token=self.token())
-        failed, done, stop = [], [0], threading.Event()
-
-        def connect():
-            while not stop.is_set():
-                try:
-                    server.websocket(token=self.token()).close()
-                    done[0] += 1
-                except (OSError, ssl.SSLError, EOFError, AssertionError, socket.timeout) as error:
-                    failed.append(error)
-
-        threads = [threading.Thread(target=connect) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        try:
+        with Stream(lambda: server.websocket(token=self.token()).close()) as stream:
             for number in range(30):
                 self.install("two" if number % 2 == 0 else "one")
                 self.assertEqual(self.reload()["certificates_changed"], 1)
-            before = done[0]
-            wait_until(lambda: done[0] > before + 10, "they go on connecting")
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-        self.assertEqual(failed, [])
+            stream.wait_for_more()
         self.assert_talks(stayer)
         self.assertEqual(server.metric("limpet_reloads_total", result="taken"), 30)
 
@@ -315,6 +338,112 @@ class Reload(unittest.TestCase):
                              check=False)
         self.assertEqual(ran.returncode, 0, ran.stderr)
         self.assertIn("certificates: 1, of which new: 0", ran.stdout)
+
+
+class UnderConnects(Case):
+    """Each kind of file, while new clients come all the time."""
+
+    def start(self, *flags, prefix=()):
+        """A server, one connection that stays, and the stream of others."""
+        server = self.enterContext(Server(*flags, options=self.options('plain: {publish_channel: ""}'), prefix=prefix))
+        stayer = server.websocket(token=self.token())
+        self.addCleanup(stayer.close)
+        return server, stayer, self.enterContext(Stream(lambda: server.websocket(token=self.token()).close()))
+
+    def write_secretly(self, name, content):
+        path = self.folder.write(name, content)
+        os.chmod(path, 0o600)
+        return path
+
+    @unittest.skipIf(os.geteuid() == 0 and not shutil.which("setpriv"), "root reads everything, and no setpriv")
+    def test_files_that_may_not_be_read(self):
+        tickets = self.write_secretly("tickets", os.urandom(48))
+        api_keys = self.write_secretly("api-keys", "a-key-of-the-api-0123\n")
+        server, stayer, stream = self.start("--tls.ticket-key-file", tickets, "--admin.api-key-file", api_keys,
+                                            prefix=AS_OTHERS)
+        self.install("two")
+        for number, name in enumerate(("current.pem", "current.key", "secret", "tickets", "api-keys"), 1):
+            with self.subTest(name):
+                os.chmod(self.folder.at(name), 0)
+                said = self.reload(status=1)
+                self.assertIn(self.folder.at(name), said)
+                self.assertIn("Permission denied", said)
+                self.assertIn("nothing has changed", said)
+                self.assertEqual(self.subject(server), "one")
+                self.assertEqual(server.metric("limpet_reloads_total", result="refused"), number)
+                stream.wait_for_more()
+                os.chmod(self.folder.at(name), 0o600)
+        self.assertEqual(self.reload()["certificates_changed"], 1)
+        self.assertEqual(self.subject(server), "two")
+        stream.wait_for_more()
+        self.assert_talks(stayer)
+
+    def resumes(self, server, context, session):
+        """At any shard the same."""
+        answers = set()
+        for _ in range(8):
+            with context.wrap_socket(server.connect(), server_hostname="localhost", session=session) as sock:
+                answers.add(sock.session_reused)
+                sock.sendall(server.request(token=self.token()))
+                self.assertEqual(sock.recv(100)[9:12], b"101")
+        self.assertEqual(len(answers), 1)
+        return answers.pop()
+
+    def test_ticket_keys(self):
+        old, new = os.urandom(48), os.urandom(48)
+        tickets = self.write_secretly("tickets", old)
+        server, stayer, stream = self.start("--tls.ticket-key-file", tickets)
+        contexts = [tls_context(minimum=version, maximum=version)
+                    for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)]
+
+        def take():
+            sessions = []
+            for context in contexts:
+                with server.websocket(context=context, token=self.token()).sock as sock:
+                    sessions.append(sock.session)
+            return sessions
+
+        def resumed(sessions):
+            return [self.resumes(server, context, session) for context, session in zip(contexts, sessions)]
+
+        first = take()
+        self.assertEqual(resumed(first), [True, True])
+        self.write_secretly("tickets", new + old)
+        self.reload()
+        self.assertEqual(resumed(first), [True, True], "the old key is still there")
+        second = take()
+        stream.wait_for_more()
+        self.write_secretly("tickets", new)
+        self.reload()
+        self.assertEqual(resumed(first), [False, False], "the old key has gone")
+        self.assertEqual(resumed(second), [True, True], "they were sealed by the new one")
+        self.write_secretly("tickets", old)
+        self.reload()
+        self.assertEqual(resumed(second), [False, False])
+        stream.wait_for_more()
+        self.assert_talks(stayer)
+
+    def publish(self, server, key, data):
+        connection = http.client.HTTPConnection("127.0.0.1", server.admin_port, timeout=PATIENCE)
+        connection.request("POST", "/api/publish", json.dumps({"channel": "a", "data": data}), {"X-API-Key": key})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def test_api_keys(self):
+        old, new = "the-old-key-0123456789", "the-new-key-0123456789"
+        keys = self.write_secretly("api-keys", old + "\n")
+        server, stayer, stream = self.start("--admin.api-key-file", keys)
+        self.assertEqual([self.publish(server, old, 1), self.publish(server, new, 2)], [200, 401])
+        self.write_secretly("api-keys", new + "\n")
+        self.assertEqual(self.publish(server, old, 3), 200, "nobody has asked for the new one yet")
+        self.reload()
+        self.assertEqual([self.publish(server, old, 4), self.publish(server, new, 5)], [401, 200])
+        stream.wait_for_more()
+        for data in (b"1", b"3", b"5"):
+            self.assertEqual(stayer.receive_data(), (TEXT, data))
+        self.assertEqual(server.metric("limpet_api_refused_total", reason="key"), 2)
+        self.assert_talks(stayer)
 
 
 if __name__ == "__main__":
