@@ -187,12 +187,12 @@ struct redis {
     struct table channels; /* struct redis_subscription */
     struct table patterns;
     uint32_t patterns_of[REDIS_CHANNEL_SIZE_MAX + 1]; /* how many have so long a prefix */
-    uint32_t heard_count;
     uint64_t allowance; /* thousandths of a subscription that may be asked for */
     uint64_t retry_refused_ms;
 
     struct redis_subscription_list behind;
     uint32_t fetching;
+    uint32_t heard_count; /* of channels: reached by patterns alone */
     size_t held_bytes;
     struct redis_subscription *delivering;
     redisReply *delivered_reply;
