@@ -81,7 +81,7 @@ static void *reserve(size_t size)
 int pool_open(struct pool *pool, enum pool_kind kind, uint32_t item_size, uint32_t count_max)
 {
     ASSERT(item_size > 0);
-    ASSERT(item_size % 4 == 0);
+    ASSERT(item_size % 2 == 0);
 
     *pool = (struct pool){.item_size = item_size, .count_max = count_max};
     if (count_max == 0 || count_max > COUNT_LIMIT) {

@@ -10,7 +10,7 @@
 
 #include "base/bytes.h"
 
-#define POOL_CHUNK_ITEMS 1024 /* of any multiple of 4 bytes: a chunk is then whole 4 KiB pages */
+#define POOL_CHUNK_ITEMS 2048 /* of any multiple of 2 bytes: a chunk is then whole 4 KiB pages */
 #define POOL_LEVELS_MAX  4    /* 64^4 = 16.7 million items */
 
 enum pool_kind {
@@ -20,7 +20,7 @@ enum pool_kind {
 
 struct pool {
     uint8_t *slab;
-    uint32_t item_size; /* bytes, a multiple of 4 */
+    uint32_t item_size; /* bytes, a multiple of 2 */
     uint32_t count_max;
     uint32_t count; /* taken now */
     uint32_t levels;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#define NUMBER_MASK 0xffffffU /* of connections, channels and subscriptions: see pool.h */
+
 /* --- open and close --------------------------------------------------------------------------- */
 
 static size_t buckets_size(const struct channel_table *table)
@@ -28,7 +30,7 @@ static int open_arrays(struct channel_table *table, const struct channel_limits 
 {
     uint32_t count = 1;
 
-    if (limits->conns_max == 0) {
+    if (limits->conns_max == 0 || limits->conns_max > NUMBER_MASK) {
         return -1;
     }
     while (count < limits->channels_max) {
@@ -142,6 +144,30 @@ static uint32_t make_channel(struct channel_table *table, struct slice name, uin
     return number;
 }
 
+static void drop_chunk(struct channel_table *table, struct channel *channel)
+{
+    struct arena *arena = table->arena;
+    const uint32_t list = channel->members.block;
+    const uint32_t *chunks = arena_at(arena, list);
+
+    channel->capacity -= CHUNK_MEMBERS;
+    arena_give(arena, chunks[channel->capacity / CHUNK_MEMBERS]);
+    if (channel->capacity == CHUNK_MEMBERS) {
+        channel->members.block = chunks[0];
+        arena_give(arena, list);
+    }
+}
+
+static void free_members(struct channel_table *table, struct channel *channel)
+{
+    while (channel->capacity > CHUNK_MEMBERS) {
+        drop_chunk(table, channel);
+    }
+    if (channel->capacity > MEMBERS_INLINE) {
+        arena_give(table->arena, channel->members.block);
+    }
+}
+
 /* A channel without members ends, unless somebody has yet to be told. */
 static void end_channel(struct channel_table *table, uint32_t number)
 {
@@ -160,9 +186,7 @@ static void end_channel(struct channel_table *table, uint32_t number)
     if (channel->name_size > NAME_INLINE) {
         arena_give(table->arena, channel->name.block);
     }
-    if (channel->capacity > MEMBERS_INLINE) {
-        arena_give(table->arena, channel->members.block);
-    }
+    free_members(table, channel);
     count_pattern(table, channel, false);
     table->empty_count--;
     pool_give(&table->channels, number);
@@ -225,7 +249,8 @@ void channel_change_done(struct channel_table *table)
 
 /* --- members ---------------------------------------------------------------------------------- */
 
-/* Moves the members to where there is room for capacity of them. False when the arena is full. */
+/* Moves the members of one block to where there is room for capacity of them. False when the arena
+ * is full. */
 static bool resize(struct channel_table *table, struct channel *channel, uint32_t capacity)
 {
     struct channel moved = *channel;
@@ -238,7 +263,7 @@ static bool resize(struct channel_table *table, struct channel *channel, uint32_
             return false;
         }
     }
-    memcpy(members_of(table, &moved), members_of(table, channel),
+    memcpy(member_at(table, &moved, 0), member_at(table, channel, 0),
            channel->count * sizeof(uint32_t));
     if (channel->capacity > MEMBERS_INLINE) {
         arena_give(table->arena, channel->members.block);
@@ -247,18 +272,76 @@ static bool resize(struct channel_table *table, struct channel *channel, uint32_
     return true;
 }
 
+/* The block of a list that has room for count chunks: the channel's own, or a larger one with what
+ * its own says. NONE when the arena is full. */
+static uint32_t list_for(struct channel_table *table, const struct channel *channel, uint32_t count)
+{
+    struct arena *arena = table->arena;
+    const uint32_t block = channel->members.block;
+    const bool is_list = channel->capacity > CHUNK_MEMBERS;
+
+    if (is_list && count <= arena_block_size(arena, block) / sizeof(uint32_t)) {
+        return block;
+    }
+    const uint32_t list = arena_take(arena, count * sizeof(uint32_t));
+    if (list == NONE) {
+        return NONE;
+    }
+    if (is_list) {
+        memcpy(arena_at(arena, list), arena_at(arena, block), (count - 1) * sizeof(uint32_t));
+    } else {
+        *(uint32_t *)arena_at(arena, list) = block; /* it is the first chunk now */
+    }
+    return list;
+}
+
+/* One chunk more. False when the arena is full. */
+static bool add_chunk(struct channel_table *table, struct channel *channel)
+{
+    struct arena *arena = table->arena;
+    const uint32_t count = channel->capacity / CHUNK_MEMBERS;
+    const uint32_t block = channel->members.block;
+    const uint32_t chunk = arena_take(arena, CHUNK_MEMBERS * sizeof(uint32_t));
+
+    if (chunk == NONE) {
+        return false;
+    }
+    const uint32_t list = list_for(table, channel, count + 1);
+    if (list == NONE) {
+        arena_give(arena, chunk);
+        return false;
+    }
+    if (list != block && count > 1) {
+        arena_give(arena, block);
+    }
+    ((uint32_t *)arena_at(arena, list))[count] = chunk;
+    channel->members.block = list;
+    channel->capacity += CHUNK_MEMBERS;
+    return true;
+}
+
 static bool make_room(struct channel_table *table, struct channel *channel)
 {
     if (channel->count < channel->capacity) {
         return true;
     }
+    if (channel->capacity >= CHUNK_MEMBERS) {
+        return add_chunk(table, channel);
+    }
     uint32_t capacity = channel->capacity == MEMBERS_INLINE ? BLOCK_MEMBERS : channel->capacity * 2;
     return resize(table, channel, capacity);
 }
 
-/* A quarter full is halved: a channel whose size goes to and fro does not move each time. */
+/* Two empty chunks are one too many, and a block that is a quarter full is halved: a channel whose
+ * size goes to and fro does not move each time. */
 static void give_room(struct channel_table *table, struct channel *channel)
 {
+    if (channel->capacity > CHUNK_MEMBERS) {
+        if (channel->count + 2 * CHUNK_MEMBERS <= channel->capacity) {
+            drop_chunk(table, channel);
+        }
+        return;
+    }
     if (channel->capacity == MEMBERS_INLINE || channel->count > channel->capacity / 4) {
         return;
     }
@@ -294,9 +377,11 @@ static bool add_member(struct channel_table *table, uint32_t channel_number, uin
         return false;
     }
     uint32_t index = channel->count++;
-    members_of(table, channel)[index] = conn_number;
-    *subscription_at(table, number) = (struct subscription){
-        .channel = channel_number, .index = index, .next = table->firsts[conn_number]};
+    *member_at(table, channel, index) = conn_number;
+    struct subscription *subscription = subscription_at(table, number);
+    subscription->channel = channel_number & NUMBER_MASK;
+    subscription->index = index & NUMBER_MASK;
+    subscription->next = table->firsts[conn_number];
     table->firsts[conn_number] = number + 1;
     if (index == 0) {
         table->empty_count--;
@@ -337,15 +422,15 @@ enum channel_outcome channel_subscribe(struct channel_table *table, struct slice
 static void remove_member(struct channel_table *table, uint32_t channel_number, uint32_t index)
 {
     struct channel *channel = channel_at(table, channel_number);
-    uint32_t *members = members_of(table, channel);
 
     ASSERT(index < channel->count);
     uint32_t last = --channel->count;
     if (index != last) {
-        uint32_t moved = channel_subscription(table, members[last], channel_number);
+        const uint32_t member = *member_at(table, channel, last);
+        uint32_t moved = channel_subscription(table, member, channel_number);
         ASSERT(moved != NONE);
-        subscription_at(table, moved)->index = index;
-        members[index] = members[last];
+        subscription_at(table, moved)->index = index & NUMBER_MASK;
+        *member_at(table, channel, index) = member;
     }
     if (channel->count > 0) {
         give_room(table, channel);
@@ -356,14 +441,18 @@ static void remove_member(struct channel_table *table, uint32_t channel_number, 
     end_channel(table, channel_number);
 }
 
-/* *link leads to the subscription, and then to the one behind it. */
-static void end_subscription(struct channel_table *table, uint32_t conn_number, uint32_t *link)
+/* previous: the one that leads to it; NONE: it is the connection's first. */
+static void end_subscription(struct channel_table *table, uint32_t conn_number, uint32_t previous,
+                             uint32_t number)
 {
-    uint32_t number = *link - 1;
-    struct subscription ending = *subscription_at(table, number);
+    const struct subscription ending = *subscription_at(table, number);
 
-    ASSERT(members_of(table, channel_at(table, ending.channel))[ending.index] == conn_number);
-    *link = ending.next;
+    ASSERT(*member_at(table, channel_at(table, ending.channel), ending.index) == conn_number);
+    if (previous == NONE) {
+        table->firsts[conn_number] = ending.next;
+    } else {
+        subscription_at(table, previous)->next = ending.next;
+    }
     pool_give(&table->subscriptions, number);
     remove_member(table, ending.channel, ending.index);
 }
@@ -371,17 +460,19 @@ static void end_subscription(struct channel_table *table, uint32_t conn_number, 
 bool channel_unsubscribe(struct channel_table *table, struct slice name, uint32_t conn_number)
 {
     uint32_t channel_number = channel_named(table, name, channel_hash(table, name));
-    uint32_t *link = &table->firsts[conn_number];
+    uint32_t previous = NONE;
 
     ASSERT(conn_number < table->conns_max);
-    while (*link != 0) {
-        struct subscription *subscription = subscription_at(table, *link - 1);
+    uint32_t link = table->firsts[conn_number];
+    while (link != 0) {
+        const struct subscription *subscription = subscription_at(table, link - 1);
         if (subscription->channel == channel_number) {
-            end_subscription(table, conn_number, link);
+            end_subscription(table, conn_number, previous, link - 1);
             table->unsubscribes++;
             return true;
         }
-        link = &subscription->next;
+        previous = link - 1;
+        link = subscription->next;
     }
     return false;
 }
@@ -390,7 +481,7 @@ void channel_unsubscribe_all(struct channel_table *table, uint32_t conn_number)
 {
     ASSERT(conn_number < table->conns_max);
     while (table->firsts[conn_number] != 0) {
-        end_subscription(table, conn_number, &table->firsts[conn_number]);
+        end_subscription(table, conn_number, NONE, table->firsts[conn_number] - 1);
     }
 }
 

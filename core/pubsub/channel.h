@@ -1,11 +1,12 @@
 /*
  * channel.h - a shard's channels and who is subscribed to them; deals in connection numbers.
  *
- * A channel's members are one array of connection numbers, so a fan-out walks memory in order. A
- * subscription costs 12 bytes and its 4 in that array; it ends in the time that it takes to walk
- * the subscriptions of one connection, which are few. A channel costs 64 bytes, and a block of the
- * arena when its name is longer than 24 bytes, and one when it has more than four members. A
- * connection costs 4 bytes: the number of its first subscription.
+ * A channel's members are connection numbers in arrays, chunks of 256 once there are so many, so a
+ * fan-out walks memory in order, and a channel that grows moves nothing. A subscription costs 10
+ * bytes and its 4 among the members; it ends in the time that it takes to walk the subscriptions of
+ * one connection, which are few. A channel costs 64 bytes, a block of the arena when its name is
+ * longer than 24 bytes, and for more than four members what its blocks have room for beyond them.
+ * A connection costs 4 bytes: the number of its first subscription.
  *
  * A name that ends in '*' is a pattern: it stands for every channel that begins with the rest.
  *

@@ -60,6 +60,15 @@ static bool is_member_of_any(const struct channel_table *table, const uint32_t *
     return false;
 }
 
+static void copy_members(const struct channel_table *table, struct channel *channel, uint32_t *out)
+{
+    for (uint32_t at = 0; at < channel->count; at += CHUNK_MEMBERS) {
+        const uint32_t left = channel->count - at;
+        const uint32_t count = left < CHUNK_MEMBERS ? left : CHUNK_MEMBERS;
+        memcpy(out + at, member_at(table, channel, at), count * sizeof(uint32_t));
+    }
+}
+
 uint32_t channel_collect(const struct channel_table *table, const struct channel_matches *matches,
                          uint32_t *conn_numbers)
 {
@@ -67,15 +76,15 @@ uint32_t channel_collect(const struct channel_table *table, const struct channel
 
     for (uint32_t match = 0; match < matches->count; match++) {
         struct channel *channel = channel_at(table, matches->numbers[match]);
-        const uint32_t *members = members_of(table, channel);
         if (match == 0) {
-            memcpy(conn_numbers, members, channel->count * sizeof(uint32_t));
+            copy_members(table, channel, conn_numbers);
             count = channel->count;
             continue;
         }
         for (uint32_t i = 0; i < channel->count; i++) {
-            if (!is_member_of_any(table, matches->numbers, match, members[i])) {
-                conn_numbers[count++] = members[i];
+            const uint32_t member = *member_at(table, channel, i);
+            if (!is_member_of_any(table, matches->numbers, match, member)) {
+                conn_numbers[count++] = member;
             }
         }
     }
@@ -94,14 +103,35 @@ bool channel_reaches(const struct channel_table *table, struct slice name, uint3
 static void check_members(const struct channel_table *table, uint32_t channel_number)
 {
     struct channel *channel = channel_at(table, channel_number);
-    const uint32_t *members = members_of(table, channel);
 
     ASSERT(channel->count <= channel->capacity);
     for (uint32_t index = 0; index < channel->count; index++) {
-        uint32_t number = channel_subscription(table, members[index], channel_number);
+        const uint32_t member = *member_at(table, channel, index);
+        uint32_t number = channel_subscription(table, member, channel_number);
         ASSERT(number != NONE);
         ASSERT(pool_is_taken(&table->subscriptions, number));
         ASSERT(subscription_at(table, number)->index == index);
+    }
+}
+
+static void check_blocks(const struct channel_table *table, const struct channel *channel)
+{
+    const size_t size = (size_t)channel->capacity * sizeof(uint32_t);
+    const size_t chunk_size = CHUNK_MEMBERS * sizeof(uint32_t);
+
+    if (channel->capacity == MEMBERS_INLINE) {
+        return;
+    }
+    if (channel->capacity <= CHUNK_MEMBERS) {
+        ASSERT(arena_block_size(table->arena, channel->members.block) == size);
+        return;
+    }
+    const uint32_t *chunks = arena_at(table->arena, channel->members.block);
+    const uint32_t count = channel->capacity / CHUNK_MEMBERS;
+    ASSERT(channel->capacity % CHUNK_MEMBERS == 0);
+    ASSERT(arena_block_size(table->arena, channel->members.block) >= count * sizeof(uint32_t));
+    for (uint32_t i = 0; i < count; i++) {
+        ASSERT(arena_block_size(table->arena, chunks[i]) == chunk_size);
     }
 }
 
@@ -119,10 +149,7 @@ static void check_channel(const struct channel_table *table, uint32_t number, ui
     if (channel->name_size > NAME_INLINE) {
         ASSERT(arena_block_size(table->arena, channel->name.block) >= channel->name_size);
     }
-    if (channel->capacity > MEMBERS_INLINE) {
-        size_t size = (size_t)channel->capacity * sizeof(uint32_t);
-        ASSERT(arena_block_size(table->arena, channel->members.block) == size);
-    }
+    check_blocks(table, channel);
     if (table->tracks) {
         ASSERT(channel->is_changed || channel->has_members == (channel->count > 0));
     }

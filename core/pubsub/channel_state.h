@@ -9,16 +9,17 @@
 #define MEMBERS_INLINE 4U /* a user's own channel: needs no block */
 #define NAME_INLINE    24U
 #define BLOCK_MEMBERS  16U /* in the smallest block of the arena */
+#define CHUNK_MEMBERS  256U
 #define PATTERN_SIGN   '*'
 
 struct channel {
     uint32_t next; /* in its bucket: number + 1, 0 at the end */
     uint32_t hash; /* the low half: most other names of the bucket are told apart by it */
     uint32_t count;
-    uint32_t capacity; /* MEMBERS_INLINE, or what the block has room for */
+    uint32_t capacity; /* MEMBERS_INLINE, or what the block, or the chunks, have room for */
     union {
         uint32_t conn_numbers[MEMBERS_INLINE];
-        uint32_t block; /* of the arena */
+        uint32_t block; /* of the arena; above CHUNK_MEMBERS: of the list of chunks, each a block */
     } members;
     union {
         uint8_t text[NAME_INLINE];
@@ -32,12 +33,13 @@ struct channel {
 };
 static_assert(sizeof(struct channel) == 64, "one cache line");
 
+/* Packed, because it is what there is most of: numbers of a pool are below 2^24. */
 struct subscription {
-    uint32_t channel;
-    uint32_t index; /* its place among the channel's members */
-    uint32_t next;  /* of the same connection: number + 1, 0 at the end */
-};
-static_assert(sizeof(struct subscription) == 12, "one or more per connection");
+    uint32_t channel : 24;
+    uint32_t index : 24; /* its place among the channel's members */
+    uint32_t next;       /* of the same connection: number + 1, 0 at the end */
+} __attribute__((packed));
+static_assert(sizeof(struct subscription) == 10, "one or more per connection");
 
 struct channel_table {
     struct pool channels;
@@ -68,10 +70,18 @@ static inline struct subscription *subscription_at(const struct channel_table *t
     return pool_at(&table->subscriptions, number);
 }
 
-static inline uint32_t *members_of(const struct channel_table *table, struct channel *channel)
+/* The place of a member; those up to the next multiple of CHUNK_MEMBERS lie behind it. */
+static inline uint32_t *member_at(const struct channel_table *table, struct channel *channel,
+                                  uint32_t index)
 {
-    return channel->capacity == MEMBERS_INLINE ? channel->members.conn_numbers
-                                               : arena_at(table->arena, channel->members.block);
+    if (channel->capacity == MEMBERS_INLINE) {
+        return &channel->members.conn_numbers[index];
+    }
+    uint32_t *block = arena_at(table->arena, channel->members.block);
+    if (channel->capacity > CHUNK_MEMBERS) {
+        block = arena_at(table->arena, block[index / CHUNK_MEMBERS]);
+    }
+    return &block[index % CHUNK_MEMBERS];
 }
 
 static inline struct slice name_of(const struct channel_table *table, const struct channel *channel)

@@ -246,8 +246,8 @@ void budget_print(const struct budget *budget, const struct options *options, FI
               tls_class_size(TLS_CLASS_1_3_AES_128), "144 B idle (64 to 208 by suite)");
     print_row(out, "timer", budget->sockets_max, sizeof(struct wheel_entry), "12 B idle");
     print_row(out, "first subscription", budget->sockets_max, 4, "4 B idle");
-    print_row(out, "subscription", budget->subscriptions_max, 16,
-              "16 B idle, each, with its place");
+    print_row(out, "subscription", budget->subscriptions_max, 14,
+              "14 B idle, each, with its place");
     print_row(out, "opening", budget->openings_max, sizeof(struct opening), "until open");
     print_row(out, "handshake (library heap)", budget->handshakes_max, 12288, "in flight");
     print_row(out, "partial input", budget->partials_max, sizeof(struct partial), "when cut");

@@ -289,7 +289,77 @@ static void test_room(void **state)
     assert_nothing_left();
 }
 
-/* What the figures of memory say: 16 bytes a subscription, and the channel's own once. */
+/* Above 256 there are chunks: one more when the last is full, one less when two are empty. */
+static void test_chunks(void **state)
+{
+    static const struct {
+        uint32_t count;
+        size_t used; /* blocks of 1,024 bytes, and the list of them */
+    } up[] = {{256, 1024},      {257, 2048 + 64},       {512, 2048 + 64},
+              {513, 3072 + 64}, {16 * 256, 16384 + 64}, {16 * 256 + 1, 17 * 1024 + 128}},
+      down[] = {{16 * 256 - 255, 17 * 1024 + 128}, {15 * 256, 16384 + 128}, {1, 2048 + 128}};
+    uint32_t conn = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(up) / sizeof(up[0]); i++) {
+        while (conn < up[i].count) {
+            assert_int_equal(subscribe("a", conn++), CHANNEL_SUBSCRIBED);
+        }
+        assert_int_equal(arena.used, up[i].used);
+        channel_check(table);
+    }
+    for (size_t i = 0; i < sizeof(down) / sizeof(down[0]); i++) {
+        while (conn > down[i].count) {
+            leave(--conn);
+        }
+        assert_int_equal(arena.used, down[i].used);
+        channel_check(table);
+    }
+    leave(0);
+    assert_nothing_left();
+}
+
+/* Takes all that the arena has left; returns the number of blocks. */
+static uint32_t fill_arena(uint32_t *blocks)
+{
+    uint32_t count = 0;
+
+    for (size_t size = arena.size; size >= ARENA_BLOCK_MIN; size /= 2) {
+        while ((blocks[count] = arena_take(&arena, size)) != NONE) {
+            count++;
+        }
+    }
+    return count;
+}
+
+/* Without room for a chunk, or for the longer list of chunks, nothing changes. */
+static void test_no_room_for_a_chunk(void **state)
+{
+    static uint32_t blocks[(1 << 20) / ARENA_BLOCK_MIN];
+    const uint32_t full = 16 * 256;
+
+    (void)state;
+    for (uint32_t conn = 0; conn < full; conn++) {
+        assert_int_equal(channel_subscribe(table, slice_text("a"), conn), CHANNEL_SUBSCRIBED);
+    }
+    const uint32_t spare = arena_take(&arena, 1024);
+    uint32_t count_taken = fill_arena(blocks);
+    assert_int_equal(subscribe("a", full), CHANNEL_FULL);
+    arena_give(&arena, spare); /* for the chunk alone */
+    assert_int_equal(subscribe("a", full), CHANNEL_FULL);
+    assert_int_equal(count("a"), full);
+    while (count_taken > 0) {
+        arena_give(&arena, blocks[--count_taken]);
+    }
+    assert_int_equal(subscribe("a", full), CHANNEL_SUBSCRIBED);
+    for (uint32_t conn = 0; conn <= full; conn++) {
+        channel_unsubscribe_all(table, conn);
+    }
+    assert_nothing_left();
+}
+
+/* What the figures of memory say: 14 bytes a subscription, and the channel's own once: its entry,
+ * and the list of its 64 chunks. */
 static void test_cost(void **state)
 {
     size_t used = arena.used;
@@ -298,11 +368,11 @@ static void test_cost(void **state)
     for (uint32_t conn = 0; conn < 16384; conn++) {
         assert_int_equal(channel_subscribe(table, slice_text("all"), conn), CHANNEL_SUBSCRIBED);
     }
-    assert_int_equal(arena.used - used, 16384 * 4);
+    assert_int_equal(arena.used - used, 16384 * 4 + 64 * 4);
     for (uint32_t conn = 0; conn < 16384; conn++) {
         channel_unsubscribe_all(table, conn);
     }
-    assert_int_equal(channel_trim(table), (size_t)16384 * 12 + (size_t)1024 * 64);
+    assert_int_equal(channel_trim(table), (size_t)16384 * 10 + (size_t)POOL_CHUNK_ITEMS * 64);
     assert_nothing_left();
 }
 
@@ -310,19 +380,20 @@ static void test_trim(void **state)
 {
     (void)state;
     assert_int_equal(channel_trim(table), 0);
-    for (uint32_t conn = 0; conn < 3000; conn++) {
+    for (uint32_t conn = 0; conn < 2 * POOL_CHUNK_ITEMS + 1000; conn++) {
         assert_int_equal(channel_subscribe(table, slice_text("all"), conn), CHANNEL_SUBSCRIBED);
     }
-    for (uint32_t conn = 1024; conn < 3000; conn++) {
+    for (uint32_t conn = POOL_CHUNK_ITEMS; conn < 2 * POOL_CHUNK_ITEMS + 1000; conn++) {
         channel_unsubscribe_all(table, conn);
     }
-    assert_int_equal(channel_trim(table), (size_t)2 * 1024 * 12); /* two chunks of subscriptions */
+    /* Two chunks of subscriptions. */
+    assert_int_equal(channel_trim(table), (size_t)2 * POOL_CHUNK_ITEMS * 10);
     channel_check(table);
-    assert_int_equal(count("all"), 1024);
-    for (uint32_t conn = 0; conn < 1024; conn++) {
+    assert_int_equal(count("all"), POOL_CHUNK_ITEMS);
+    for (uint32_t conn = 0; conn < POOL_CHUNK_ITEMS; conn++) {
         channel_unsubscribe_all(table, conn);
     }
-    assert_int_equal(channel_trim(table), (size_t)1024 * 12 + (size_t)1024 * 64);
+    assert_int_equal(channel_trim(table), (size_t)POOL_CHUNK_ITEMS * (10 + 64));
     for (uint32_t first = 0; first < CONNS; first += POOL_CHUNK_ITEMS) {
         channel_trim_conns(table, first); /* the last one is not whole */
     }
@@ -576,6 +647,8 @@ int main(void)
         TEST(test_grow_and_shrink),
         TEST(test_subscriptions_full),
         TEST(test_room),
+        TEST(test_chunks),
+        TEST(test_no_room_for_a_chunk),
         TEST(test_cost),
         TEST(test_trim),
         TEST(test_unsubscribe),
