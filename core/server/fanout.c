@@ -406,15 +406,17 @@ static uint32_t form_for(struct shard *shard, struct topic *topic, const struct 
     return topic->deflated;
 }
 
-/* It has not taken the last message yet, but is not far from it. Whoever has stopped reading has a
- * queue that grows, and slows nobody down: what becomes of it is its channel's policy. */
+/* It has not taken the last message yet, but is not far from it. Whoever has stopped reading slows
+ * nobody down, whether its queue grows or keeps the latest alone: what becomes of it is its
+ * channel's policy. */
 static bool is_behind(const struct shard *shard, const struct conn *conn)
 {
     const uint32_t queue_max = shard->options->limits.queue_bytes_max;
     const uint32_t share = queue_max / QUEUE_SHARE;
 
     return conn->in_flight & CONN_SENDING &&
-           conn->queue_bytes <= (share < BEHIND_BYTES_MAX ? share : BEHIND_BYTES_MAX);
+           conn->queue_bytes <= (share < BEHIND_BYTES_MAX ? share : BEHIND_BYTES_MAX) &&
+           !outbound_is_stalled(shard, conn);
 }
 
 /* Queues the run's message for its next members, at most count_max; returns their number. */

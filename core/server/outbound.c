@@ -15,6 +15,9 @@
 /* The same when half of the arena is in use: sends that do not get on hold less of it. */
 #define DATA_MAX_SHORT (4096u - 16 - 3 * TLS_OVERHEAD_MAX)
 
+#define MOVED_MS    64
+#define STALLED_MAX 16 /* of these: then its peer is taken for one that has stopped reading */
+
 /* A send's block in the arena: this head, then the bytes. */
 struct send {
     uint32_t size;        /* bytes after the head */
@@ -22,6 +25,7 @@ struct send {
     uint32_t queue_bytes; /* what the messages that end in it count in the queue */
     bool is_last;         /* ends with close_notify */
     bool was_asked_for;   /* it takes long: the kernel was asked what it holds */
+    uint16_t moved;       /* when the kernel last took some of it, in MOVED_MS; wraps */
 };
 static_assert(sizeof(struct send) == 16, "keeps the bytes aligned");
 
@@ -165,6 +169,20 @@ void outbound_finish(struct shard *shard, uint32_t number, bool lingers)
     outbound_mark(shard, number);
 }
 
+static uint16_t moved_now(const struct shard *shard)
+{
+    return (uint16_t)(shard->now_ms / MOVED_MS);
+}
+
+bool outbound_is_stalled(const struct shard *shard, const struct conn *conn)
+{
+    if (conn->send == NONE) {
+        return false;
+    }
+    const struct send *send = arena_at(&shard->arena, conn->send);
+    return (uint16_t)(moved_now(shard) - send->moved) >= STALLED_MAX;
+}
+
 /* Hands a filled block to the ring. */
 static void submit(struct shard *shard, uint32_t number, uint32_t block)
 {
@@ -175,6 +193,7 @@ static void submit(struct shard *shard, uint32_t number, uint32_t block)
     ASSERT(!(conn->in_flight & CONN_SENDING));
     conn->send = block;
     conn->in_flight |= CONN_SENDING;
+    send->moved = moved_now(shard);
     counter_add(&shard->counts.bytes_sent, send->size);
     ring_send(shard->ring, number, conn->generation, send_bytes(send), send->size);
 }
@@ -357,6 +376,7 @@ void outbound_sent(struct shard *shard, const struct ring_event *event)
 
     if (event->result > 0) {
         send->done += (uint32_t)event->result;
+        send->moved = moved_now(shard);
     }
     if (conn->state != CONN_DEAD && event->result > 0 && send->done < send->size) {
         ring_send(shard->ring, number, conn->generation, send_bytes(send) + send->done,

@@ -52,6 +52,9 @@ void outbound_finish(struct shard *shard, uint32_t number, bool lingers);
 /* Puts the connection into the list of those to flush. */
 void outbound_mark(struct shard *shard, uint32_t number);
 
+/* A send is under way, and the kernel has taken nothing of it for a second. */
+MUST_CHECK bool outbound_is_stalled(const struct shard *shard, const struct conn *conn);
+
 /* RING_SEND and RING_UNSENT completed. */
 void outbound_sent(struct shard *shard, const struct ring_event *event);
 void outbound_asked(struct shard *shard, const struct ring_event *event);

@@ -233,6 +233,20 @@ class SlowConsumers(unittest.TestCase):
         with self.assertRaises((OSError, EOFError)):
             self.read_all(stopped)
 
+    def test_a_majority_that_has_stopped_holds_nobody_up(self):
+        """Their queues never grow, as one message each waits: they must not be taken for a crowd that is about to read."""
+        server, token = self.start("keep_latest", "--heartbeat.ping-interval", "1h")
+        stopped = [server.websocket(token=token, connect={"receive_size": 4096}) for _ in range(5)]
+        reader = server.websocket(token=token)
+        sender = server.websocket(token=server.token(channels=[]))
+        for number in range(self.COUNT):  # a burst: nobody waits for anybody
+            sender.send(TEXT, f"{number:06}".ljust(self.SIZE, "x"))
+        numbers = self.read_all(reader)
+        self.assertEqual(numbers[-1], self.COUNT - 1)
+        self.assertEqual(server.metric("limpet_connections_open"), 7)
+        for client in stopped:
+            client.close()
+
     def test_what_the_kernel_holds_counts(self):
         """With the kernel's own buffers a client that stops would hold megabytes before its queue is full."""
         server, token = self.start("drop_oldest", small_buffers=False)
