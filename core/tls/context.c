@@ -19,7 +19,15 @@ static int ticket_callback(WOLFSSL *ssl, unsigned char *name, unsigned char *iv,
                            int is_sealing, unsigned char *content, int size, int *size_out,
                            void *context)
 {
-    const struct ticket ticket = {name, iv, tag, content, (size_t)size};
+    const struct exchange *exchange = wolfSSL_GetIOReadCtx(ssl);
+    const struct ticket ticket = {
+        .name = name,
+        .iv = iv,
+        .tag = tag,
+        .content = content,
+        .size = (size_t)size,
+        .server_name = slice_from(exchange->server_name, exchange->server_name_size),
+    };
     *size_out = size;
     if (is_sealing) {
         return ticket_seal(context, &ticket) ? WOLFSSL_TICKET_RET_OK : WOLFSSL_TICKET_RET_FATAL;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "tls/capture.h"
+#include "tls/ticket.h"
 #include "tls/wire.h"
 
 struct WOLFSSL;
@@ -20,6 +21,9 @@ struct exchange {
     uint32_t output_room;
     bool output_ended; /* a fatal alert is in the output: nothing may follow */
     uint8_t alert;     /* that one */
+    uint8_t server_name_size;
+    char
+        server_name[TICKET_SERVER_NAME_MAX]; /* a server's: what the client asked for, or nothing */
 };
 
 enum exchange_status {

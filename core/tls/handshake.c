@@ -147,6 +147,8 @@ uint32_t handshake_start(struct tls_server *server, const struct hello *hello,
         handshake->failure.alert = ALERT_INTERNAL_ERROR;
         return number;
     }
+    handshake->exchange.server_name_size = hello->name_size;
+    memcpy(handshake->exchange.server_name, hello->name, hello->name_size);
     if (!hello->offers_psk_dhe) {
         /* A client that names no mode in which it could come back (RFC 8446, section 4.2.9). */
         (void)wolfSSL_no_ticket_TLSv13(handshake->exchange.ssl);

@@ -196,10 +196,12 @@ bool ticket_is_known(struct ticket_keys *keys, const uint8_t name[TICKET_NAME_SI
     return found != NONE;
 }
 
-/* The name and the IV are authenticated with the content. */
+/* The key's name, the IV and the server's name are authenticated with the content. */
 static bool ticket_crypt(const struct ticket_key *key, const struct ticket *ticket, bool is_sealing)
 {
-    uint8_t bound[TICKET_NAME_SIZE + TICKET_IV_SIZE];
+    uint8_t bound[TICKET_NAME_SIZE + TICKET_IV_SIZE + TICKET_SERVER_NAME_MAX];
+    const word32 bound_size =
+        (word32)(TICKET_NAME_SIZE + TICKET_IV_SIZE + ticket->server_name.size);
     const word32 size = (word32)ticket->size;
     Aes aes;
     if (wc_AesInit(&aes, NULL, INVALID_DEVID) != 0) {
@@ -207,13 +209,18 @@ static bool ticket_crypt(const struct ticket_key *key, const struct ticket *tick
     }
     memcpy(bound, ticket->name, TICKET_NAME_SIZE);
     memcpy(bound + TICKET_NAME_SIZE, ticket->iv, TICKET_IV_SIZE);
+    ASSERT(ticket->server_name.size <= TICKET_SERVER_NAME_MAX);
+    if (ticket->server_name.size > 0) {
+        memcpy(bound + TICKET_NAME_SIZE + TICKET_IV_SIZE, ticket->server_name.data,
+               ticket->server_name.size);
+    }
     int result = wc_AesGcmSetKey(&aes, key->key, sizeof(key->key));
     if (result == 0 && is_sealing) {
         result = wc_AesGcmEncrypt(&aes, ticket->content, ticket->content, size, ticket->iv,
-                                  NONCE_SIZE, ticket->tag, TAG_SIZE, bound, sizeof(bound));
+                                  NONCE_SIZE, ticket->tag, TAG_SIZE, bound, bound_size);
     } else if (result == 0) {
         result = wc_AesGcmDecrypt(&aes, ticket->content, ticket->content, size, ticket->iv,
-                                  NONCE_SIZE, ticket->tag, TAG_SIZE, bound, sizeof(bound));
+                                  NONCE_SIZE, ticket->tag, TAG_SIZE, bound, bound_size);
     }
     wc_AesFree(&aes);
     secret_wipe(&aes, sizeof(aes));

@@ -35,12 +35,17 @@ MUST_CHECK uint32_t ticket_life_s(const struct ticket_keys *keys);
 #define TICKET_IV_SIZE   16 /* the library's field; 12 bytes are used, the rest is 0 */
 #define TICKET_TAG_SIZE  32 /* the library's field; 16 bytes are used, the rest is 0 */
 
+/* A session goes on only under the server name that it began with (RFC 6066, section 3). */
+#define TICKET_SERVER_NAME_MAX 255
+
 struct ticket {
     uint8_t *name;
     uint8_t *iv;
     uint8_t *tag;
     uint8_t *content; /* sealed and opened in place */
     size_t size;
+    struct slice server_name; /* what it is bound to, not on the wire; at most
+                                 TICKET_SERVER_NAME_MAX bytes */
 };
 
 enum ticket_status {

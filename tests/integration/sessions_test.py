@@ -70,7 +70,31 @@ class Resumption(unittest.TestCase):  # S18
             for sock in socks:
                 sock.sendall(server.request())
                 self.assertEqual(WebSocket(sock).read_head()[0], 101)
+            self.assertEqual([sock.session_reused for sock in socks], [True, True, False, True])
+            for sock in socks:
                 sock.close()
+
+    def test_another_certificate(self):
+        """A session under one name is not gone on with under another (RFC 6066, section 3; S18), whatever the version."""
+        folder = Folder(self.enterContext(tempfile.TemporaryDirectory(prefix="limpet-keys-")))
+        for name in ("a", "b"):
+            folder.certificate(name, [f"{name}.example"])
+        pairs = ", ".join(f"{{certificate: {folder.at(name + '.pem')}, key: {folder.at(name + '.key')}}}" for name in ("a", "b"))
+        server = self.enterContext(Server(options=f"tls: {{certificates: [{pairs}]}}\ntoken: {{required: false}}"))
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = tls_context(minimum=version, maximum=version)
+
+            def connect(name, session=None, context=context):
+                with context.wrap_socket(server.connect(), server_hostname=name, session=session) as sock:
+                    sock.sendall(server.request(drop=["Authorization"]))
+                    self.assertEqual(WebSocket(sock).read_head()[0], 101)
+                    return sock.session, sock.session_reused, sock.getpeercert(binary_form=True)
+
+            session, _, certificate = connect("a.example")
+            self.assertTrue(connect("A.EXAMPLE", session)[1])
+            for other in ("b.example", "other.example", None):
+                self.assertFalse(connect(other, session)[1], other)
+            self.assertNotEqual(connect("b.example", session)[2], certificate)
 
     def test_a_ticket_of_another_version(self):
         with Server() as server:

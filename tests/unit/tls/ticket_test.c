@@ -27,7 +27,12 @@ struct sealed {
 
 static struct ticket view(struct sealed *sealed)
 {
-    return (struct ticket){sealed->name, sealed->iv, sealed->tag, sealed->content, CONTENT_SIZE};
+    return (struct ticket){.name = sealed->name,
+                           .iv = sealed->iv,
+                           .tag = sealed->tag,
+                           .content = sealed->content,
+                           .size = CONTENT_SIZE,
+                           .server_name = slice_text("a.example")};
 }
 
 static struct sealed seal(struct ticket_keys *keys)
@@ -58,6 +63,28 @@ static struct ticket_keys *random_keys(uint32_t rotate_s)
     struct ticket_keys *keys = ticket_keys_open(NULL, rotate_s, message, sizeof(message));
     assert_non_null(keys);
     return keys;
+}
+
+static enum ticket_status open_as(struct ticket_keys *keys, struct sealed sealed, const char *name)
+{
+    struct ticket ticket = view(&sealed);
+
+    ticket.server_name = slice_text(name);
+    return ticket_open(keys, &ticket);
+}
+
+static void a_ticket_is_bound_to_the_server_name(void **state)
+{
+    (void)state;
+    char longest[TICKET_SERVER_NAME_MAX + 1] = {0};
+    struct ticket_keys *keys = random_keys(60);
+    const struct sealed sealed = seal(keys);
+    memset(longest, 'a', TICKET_SERVER_NAME_MAX);
+    assert_int_equal(open_as(keys, sealed, "a.example"), TICKET_OPENED);
+    assert_int_equal(open_as(keys, sealed, "b.example"), TICKET_REFUSED);
+    assert_int_equal(open_as(keys, sealed, ""), TICKET_REFUSED);
+    assert_int_equal(open_as(keys, sealed, longest), TICKET_REFUSED);
+    ticket_keys_close(keys);
 }
 
 static void a_ticket_opens_again(void **state)
@@ -244,6 +271,7 @@ static void names_are_known_as_long_as_their_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_ticket_is_bound_to_the_server_name),
         cmocka_unit_test(a_ticket_opens_again),
         cmocka_unit_test(every_bit_counts),
         cmocka_unit_test(keys_rotate_in_time),
