@@ -10,7 +10,7 @@
 #include "admin/api_request.h"
 #include "admin/json_out.h"
 
-#define API_ANSWER_SIZE_MAX ((size_t)64 * 1024 * 1024)
+#define API_ANSWER_SIZE_MAX ((size_t)32 * 1024 * 1024)
 #define API_EPOCH_SIZE_MAX  64
 #define API_NAME_SIZE_MAX   255
 

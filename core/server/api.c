@@ -106,6 +106,9 @@ static void forget(struct api *api, struct api_call *call)
     api_call_close(call);
 }
 
+/* Written out, it is larger than its parts. */
+static const struct api_error no_room = {API_INTERNAL, "the answer is too large: ask for less"};
+
 static void finish(struct api *api, struct api_call *call)
 {
     struct json_out out = {.size_max = API_ANSWER_SIZE_MAX};
@@ -115,6 +118,12 @@ static void finish(struct api *api, struct api_call *call)
     const struct api_error *error = api_response_error(&call->request, call->parts);
     bool is_bare = call->http->is_bare;
     api_response_write(&out, &call->request, call->parts, is_bare);
+    if (out.failed) {
+        error = &no_room;
+        out.failed = false;
+        out.size = 0;
+        api_response_write_error(&out, error, is_bare);
+    }
     count_answer(api, call, error != NULL);
     admin_answer(api->admin, call->http, error && is_bare ? api_error_status(error->code) : 200,
                  &out);

@@ -47,14 +47,17 @@ static struct slice copy_slice(struct copy *copy, struct slice from)
     return slice_from(copy->place - from.size, from.size);
 }
 
+static const struct api_error too_large = {API_INTERNAL, "the answer is too large: ask for less"};
+
 /* Room for the array of entries and the bytes that they name. False: too much. */
 static bool open_copy(struct api_ask *ask, size_t array_size, size_t bytes, struct copy *copy)
 {
     if (bytes > API_ANSWER_SIZE_MAX || array_size > API_ANSWER_SIZE_MAX - bytes) {
-        ask->part.error = (struct api_error){API_INTERNAL, "the answer is too large: ask for less"};
+        ask->part.error = too_large;
         return false;
     }
-    ask->block = malloc(array_size + bytes > 0 ? array_size + bytes : 1);
+    ask->block_size = array_size + bytes;
+    ask->block = malloc(ask->block_size > 0 ? ask->block_size : 1);
     if (!ask->block) {
         ask->part.error = (struct api_error){API_INTERNAL, "out of memory"};
         return false;
@@ -252,6 +255,14 @@ void api_ask_free(struct api_ask *ask)
     }
     free(ask->block);
     free(ask);
+}
+
+void api_ask_drop_answer(struct api_ask *ask)
+{
+    ask->part = (struct api_part){.error = too_large};
+    free(ask->block);
+    ask->block = NULL;
+    ask->block_size = 0;
 }
 
 struct api_ask *api_inbox_next(struct api_inbox *inbox)

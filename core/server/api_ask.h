@@ -44,6 +44,7 @@ struct api_ask {
     struct api_ask *next;
     struct api_part part; /* lends from block */
     void *block;
+    size_t block_size;
 };
 
 void api_inbox_init(struct api_inbox *inbox, struct relay *relay, struct admin *admin);
@@ -60,6 +61,9 @@ MUST_CHECK enum broker_outcome api_ask_start(struct api_inbox *inbox,
                                              const struct relay_request *request, bool counts_only,
                                              struct api_ask **started);
 void api_ask_free(struct api_ask *ask);
+
+/* The answer takes more room than there is: an error takes its place. */
+void api_ask_drop_answer(struct api_ask *ask);
 
 /* The next one that was answered, whether its call still waits or not; NULL: none. */
 MUST_CHECK struct api_ask *api_inbox_next(struct api_inbox *inbox);

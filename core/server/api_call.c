@@ -132,11 +132,21 @@ static bool start_step(struct api_call *call, uint32_t number, struct api_inbox 
     return true;
 }
 
-/* Commands follow each other: the next one waits for the one before it. */
+static bool may_be_large(enum api_method method)
+{
+    return method == API_HISTORY || method == API_PRESENCE || method == API_CHANNELS;
+}
+
+/* Commands follow each other: the next one waits for the one before it. So does, of those that are
+ * to be parallel, one whose answer may be large: what the call holds is counted before the next. */
 static bool must_wait(const struct api_call *call)
 {
-    return call->asked > 0 && !call->request.is_parallel &&
-           call->steps[call->started].command != call->steps[call->started - 1].command;
+    if (call->asked == 0) {
+        return false;
+    }
+    const struct api_command *command = call->steps[call->started].command;
+    return call->request.is_parallel ? may_be_large(command->method)
+                                     : command != call->steps[call->started - 1].command;
 }
 
 bool api_call_go_on(struct api_call *call, struct api_inbox *inbox, const struct options *options)
@@ -156,6 +166,10 @@ void api_call_answered(struct api_call *call, struct api_ask *ask)
 {
     ASSERT(call->steps[ask->step].ask == ask);
     ASSERT(call->asked > 0);
+    if (ask->block_size > API_ANSWER_SIZE_MAX - call->answer_size) {
+        api_ask_drop_answer(ask);
+    }
+    call->answer_size += ask->block_size;
     call->parts[ask->step] = ask->part;
     call->asked--;
 }

@@ -31,8 +31,9 @@ struct api_call {
     struct api_part *parts;
     uint32_t step_count;
     uint32_t started;
-    uint32_t asked;  /* and not answered */
-    bool is_stalled; /* the relay had no room: to be tried again soon */
+    uint32_t asked;     /* and not answered */
+    size_t answer_size; /* bytes of what was answered, API_ANSWER_SIZE_MAX at most */
+    bool is_stalled;    /* the relay had no room: to be tried again soon */
     bool has_timed_out;
 };
 

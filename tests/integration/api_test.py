@@ -51,6 +51,11 @@ class Api:
         self.connection.close()
 
 
+def peak_bytes(server):
+    with open(f"/proc/{server.process.pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
+
+
 def key_of(server):
     with open(os.path.join(server.state, "api-key"), encoding="ascii") as file:
         return file.read().strip()
@@ -259,6 +264,22 @@ class Publishing(ApiCase):
         self.assertEqual(api.post("publish", {"channel": "a", "data": 1}, mode), (200, b'{"result":{}}'))
         status, text = api.post("subscribe", {"user": "a", "channel": "b"})
         self.assertEqual((status, json.loads(text)), (404, {"error": {"code": 104, "message": "method not found"}}))
+
+    def test_what_a_batch_may_hold(self):
+        """Answers that would be too large together: the first are given, the others told why not; memory stays bounded."""
+        server = self.server()
+        api = self.api(server)
+        for number in range(10):
+            api.result("publish", channel="kept:a", data=f"{number}".ljust(120000, "x"))
+        before = peak_bytes(server)
+        for parallel in (False, True):
+            replies = api.ask("batch", parallel=parallel, commands=[{"history": {"channel": "kept:a", "limit": -1}}] * 100)["replies"]
+            given = [reply for reply in replies if "history" in reply]
+            refused = [reply["error"]["code"] for reply in replies if "error" in reply]
+            self.assertTrue(20 <= len(given) <= 30, len(given))  # 1.2 MB each, 32 MB in all
+            self.assertEqual((given, refused), (replies[:len(given)], [100] * (100 - len(given))))
+        if not SANITIZED:  # whose memory is not the server's
+            self.assertLess(peak_bytes(server) - before, 200 << 20)  # the parts, their JSON as it grows, and what a broker lends
 
     def test_unknown_namespaces(self):
         """Allowed, with the built-in rules; where all are to be known, refused, and counted."""
