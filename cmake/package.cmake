@@ -1,14 +1,6 @@
 # `cmake --install` and the Debian package (`./dev package`): the unit, its user and folders, manual pages, profiles.
 include(GNUInstallDirs)
 
-# Type=notify-reload waits until a reload is done; systemd has it since 253 (Debian 12 has 252).
-if(systemd_VERSION VERSION_GREATER_EQUAL 253)
-    set(LIMPET_SERVICE_TYPE notify-reload)
-    set(LIMPET_SERVICE_RELOAD "")
-else()
-    set(LIMPET_SERVICE_TYPE notify)
-    set(LIMPET_SERVICE_RELOAD "ExecReload=${CMAKE_INSTALL_FULL_SBINDIR}/limpet reload --options ${CMAKE_INSTALL_FULL_SYSCONFDIR}/limpet/limpet.yaml")
-endif()
 configure_file(tuning/systemd/limpet.service.in limpet.service @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/limpet.service DESTINATION lib/systemd/system)
 install(FILES tuning/systemd/limpet.sysusers DESTINATION lib/sysusers.d RENAME limpet.conf)

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 
 static int command_serve(int argc, char **argv)
 {
@@ -18,7 +19,7 @@ static int command_serve(int argc, char **argv)
                        "Serves WebSocket over TLS. Without an options file: dev mode, on loopback, "
                        "with a certificate and a secret of its own.",
                        false) != 0) {
-        return 1;
+        return EX_CONFIG; /* so that a supervisor does not try the same options again and again */
     }
     int status = serve(&arguments);
     options_free(&arguments.options);

@@ -13,7 +13,7 @@
  * status`. */
 void supervisor_ready(const char *status);
 
-/* A reload begins (Type=notify-reload waits for supervisor_ready). */
+/* A reload begins; it ends with supervisor_ready. */
 void supervisor_reloading(void);
 
 /* One line for `systemctl status`. */

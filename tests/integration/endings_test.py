@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import unittest
 
-from limpet import BINARY, LIMPET, PATIENCE, Server, frame, main, wait_until
+from limpet import BAD_OPTIONS, BINARY, LIMPET, PATIENCE, Server, frame, main, wait_until
 from wire import Wire
 
 
@@ -62,7 +62,7 @@ class Endings(unittest.TestCase):
             for verb in ("serve", "check"):
                 command = [LIMPET, verb, "--state", state, "--limits.message-size-max", "1"]
                 ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-                self.assertEqual(ran.returncode, 1)
+                self.assertEqual(ran.returncode, BAD_OPTIONS[verb])
                 self.assertIn("message", ran.stderr)
                 self.assertNotIn("Sanitizer", ran.stderr)
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import unittest
 
-from limpet import LIMPET, main
+from limpet import LIMPET, PATIENCE, Server, main
 
 BUILD = pathlib.Path(LIMPET).resolve().parent
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -53,6 +53,54 @@ class Installed(unittest.TestCase):
         done = run("systemd-analyze", "verify", "--man=no", here)
         about_it = [line for line in done.stderr.splitlines() if "limpet" in line]
         self.assertEqual(about_it, [])
+
+    def unit(self, key):
+        values = [line.partition("=")[2] for line in self.one("system/limpet.service").read_text(encoding="utf-8").splitlines()
+                  if line.startswith(key + "=")]
+        self.assertEqual(len(values), 1, f"{key}: {values}")
+        return values[0]
+
+    def serve(self, *flags, prefix=()):
+        state = self.enterContext(tempfile.TemporaryDirectory(prefix="limpet-test-"))
+        return run(*prefix, LIMPET, "serve", "--state", state, "--listen", "127.0.0.1:0", "--admin.listen", "", *flags,
+                   timeout=PATIENCE)
+
+    def test_what_is_started_again(self):
+        """What the machine lacks, or another file, as often as it takes; bad options never."""
+        self.assertEqual((self.unit("Restart"), self.unit("StartLimitIntervalSec")), ("on-failure", "0"))
+        self.assertGreaterEqual(int(self.unit("RestartSec")), 1)
+        final = [int(status) for status in self.unit("RestartPreventExitStatus").split()]
+        bad = self.root / "bad.yaml"
+        for text in ("shards: many\n", "no_such_option: 1\n", "[", ""):
+            bad.write_text(text, encoding="utf-8")
+            self.assertIn(self.serve("--options", bad).returncode, final, text)
+        for flags in (("--options", self.root / "none.yaml"), ("--shards", "many"), ("--no-such-flag",)):
+            self.assertIn(self.serve(*flags).returncode, final, flags)
+        with Server() as server:
+            again = (self.serve("--listen", f"127.0.0.1:{server.port}"),
+                     self.serve("--tls.certificates", "/nowhere.pem:/nowhere.key"),
+                     self.serve(prefix=("prlimit", "--nofile=64:64")))
+        for done in again:
+            self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertNotIn(1, final)
+
+    def test_a_reload_that_is_refused_fails(self):
+        """`systemctl reload` ends as the unit's ExecReload does, unless the type has a signal sent as well."""
+        self.assertEqual(self.unit("Type"), "notify")
+        program, verb, flag, path = self.unit("ExecReload").split()
+        self.assertEqual([program, flag, path], [word for word in self.unit("ExecStart").split() if word != "serve"])
+        control = self.root / "control"
+        with Server() as maker:
+            text = (f"tls: {{certificates: [{{certificate: {maker.state}/certificate.pem, key: {maker.state}/key.pem}}]}}\n"
+                    f"token: {{keys: [{{algorithm: HS256, path: {maker.state}/secret}}]}}\nadmin: {{control: {control}}}\n")
+            with Server(options=text) as server:
+                options = pathlib.Path(server.folder.name) / "options.yaml"
+                for more, status, part in (("", 0, ""), ("shards: many", 1, "options.yaml:4: shards"), ("[", 1, "options.yaml"),
+                                           ("proxy: {trusted: [x]}", 1, "proxy.trusted"), ("upgrade: {path: /ws}", 0, "")):
+                    options.write_text(text + more, encoding="utf-8")
+                    done = run(LIMPET, verb, flag, options, timeout=PATIENCE)
+                    self.assertEqual(done.returncode, status, done.stderr)
+                    self.assertIn(part, done.stderr)
 
     def test_the_shipped_options_are_good(self):
         """With what `limpet init` makes, as the package does."""

@@ -23,6 +23,7 @@ import urllib.request
 LIMPET = os.environ.get("LIMPET", "build/release/limpet")
 SANITIZED = bool(os.environ.get("SANITIZE"))
 PATIENCE = 60 if SANITIZED else 20  # seconds; only a broken server lets it pass
+BAD_OPTIONS = {"check": 1, "serve": 78}  # the exit status of what will not do
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from keys import Folder
-from limpet import LIMPET, PATIENCE, Server, main
+from limpet import BAD_OPTIONS, LIMPET, PATIENCE, Server, main
 
 GOOD = """
 listen: ["127.0.0.1:0"]
@@ -102,11 +102,11 @@ class Options(unittest.TestCase):
         result = subprocess.run([LIMPET, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False)
         return result.returncode, result.stdout + result.stderr
 
-    def refused(self, path, *parts, arguments=()):
-        """By `check` and by `serve` alike."""
+    def refused(self, path, *parts, arguments=(), is_for_good=True):
+        """By `check` and by `serve` alike; not for good when another file than the options has to change."""
         for command in (("check", path), ("serve", "--options", path)):
             status, output = self.run_limpet(*command, *arguments)
-            self.assertEqual(status, 1, output)
+            self.assertEqual(status, BAD_OPTIONS[command[0]] if is_for_good else 1, output)
             for part in parts:
                 self.assertIn(part, output)
             self.assertNotIn("thirty-two", output)
@@ -163,7 +163,7 @@ class Options(unittest.TestCase):
             with self.subTest(name):
                 text = self.good[:self.good.index("    - {algorithm")] + f"    - {entry}\n"
                 path = write("keys.yaml", text)
-                self.refused(path, part)
+                self.refused(path, part, is_for_good=name == "no path")
 
     def two_of_one_kid(self):
         keys = [self.folder.jwk(name, kid="same", alg="ES256") for name in ("tls", "other")]
@@ -177,9 +177,9 @@ class Options(unittest.TestCase):
                             (("--tls.certificates", "x"), "tls.certificates")):
             with self.subTest(flags):
                 status, output = self.run_limpet("serve", "--options", path, *flags)
-                self.assertEqual(status, 1)
+                self.assertEqual(status, BAD_OPTIONS["serve"])
                 self.assertIn(part, output.replace("_", "-") if "-" in part else output)
-        self.assertNotEqual(self.run_limpet("serve", "--no-such-flag")[0], 0)
+        self.assertEqual(self.run_limpet("serve", "--no-such-flag")[0], 64)
         self.assertNotEqual(self.run_limpet("nothing")[0], 0)
 
     def test_addresses_in_use(self):
@@ -220,7 +220,7 @@ class Options(unittest.TestCase):
             with self.subTest(name):
                 file = self.folder.write("tickets", content)
                 os.chmod(file, 0o600)
-                self.refused(path, "tickets", arguments=("--tls.ticket-key-file", file))
+                self.refused(path, "tickets", arguments=("--tls.ticket-key-file", file), is_for_good=False)
 
     def test_the_log_as_json(self):
         path = self.folder.write("good.yaml", self.good + "log:\n  format: json\n")

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from fronts import make_pair, needs_haproxy, needs_nginx_stream, run_haproxy, run_nginx
-from limpet import LIMPET, PATIENCE, TEXT, Server, WebSocket, main, tls_context
+from limpet import BAD_OPTIONS, LIMPET, PATIENCE, TEXT, Server, WebSocket, main, tls_context
 
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 LINE = b"PROXY TCP4 192.0.2.33 198.51.100.7 40000 443\r\n"
@@ -187,7 +187,7 @@ class Headers(Case):
             with tempfile.TemporaryDirectory() as state:
                 ran = subprocess.run([LIMPET, verb, "--state", state, "--listen", "127.0.0.1:0?proxy=v2"], capture_output=True,
                                      text=True, timeout=PATIENCE, check=False)
-            self.assertEqual(ran.returncode, 1)
+            self.assertEqual(ran.returncode, BAD_OPTIONS[verb])
             self.assertIn("proxy.trusted", ran.stderr)
 
 
