@@ -519,100 +519,6 @@ static void test_pattern_lengths(void **state)
     assert_nothing_left();
 }
 
-/* --- changes ---------------------------------------------------------------------------------- */
-
-static void open_tracking(void)
-{
-    const struct channel_limits limits = {
-        .channels_max = 3, .subscriptions_max = 8, .conns_max = 8, .tracks = true, .arena = &arena};
-
-    channel_table_close(table);
-    table = channel_table_open(&limits);
-    assert_non_null(table);
-}
-
-static void assert_change(const char *name, bool has_members)
-{
-    struct channel_change change;
-
-    assert_true(channel_next_change(table, &change));
-    assert_true(slice_equal(change.name, slice_text(name)));
-    assert_int_equal(change.has_members, has_members);
-    assert_int_equal(change.is_pattern, strchr(name, '*') != NULL);
-    assert_true(channel_next_change(table, &change)); /* the same until it is done */
-    assert_true(slice_equal(change.name, slice_text(name)));
-    channel_change_done(table);
-    channel_check(table);
-}
-
-static void assert_no_change(void)
-{
-    struct channel_change change;
-
-    assert_false(channel_next_change(table, &change));
-    channel_check(table);
-}
-
-static void test_changes(void **state)
-{
-    (void)state;
-    open_tracking();
-    assert_no_change();
-    assert_int_equal(subscribe("a", 0), CHANNEL_SUBSCRIBED);
-    assert_int_equal(subscribe("b.*", 0), CHANNEL_SUBSCRIBED);
-    assert_int_equal(subscribe("a", 1), CHANNEL_SUBSCRIBED); /* the second is none */
-    assert_change("a", true);
-    assert_change("b.*", true);
-    assert_no_change();
-    leave(0);
-    assert_change("b.*", false);
-    assert_no_change();
-    leave(1);
-    assert_counts(0, 0);
-    assert_int_equal(count("a"), 0);
-    assert_change("a", false);
-    assert_no_change();
-    assert_nothing_left();
-}
-
-/* Who comes and goes between two looks is no change; and the other way round. */
-static void test_changes_that_cancel(void **state)
-{
-    (void)state;
-    open_tracking();
-    assert_int_equal(subscribe("a", 0), CHANNEL_SUBSCRIBED);
-    leave(0);
-    assert_no_change();
-    assert_nothing_left();
-
-    assert_int_equal(subscribe("a", 0), CHANNEL_SUBSCRIBED);
-    assert_change("a", true);
-    leave(0);
-    assert_int_equal(subscribe("a", 1), CHANNEL_SUBSCRIBED);
-    assert_no_change();
-    leave(1);
-    assert_change("a", false);
-    assert_nothing_left();
-}
-
-/* A channel that ended counts until its change is taken. */
-static void test_changes_hold_their_channel(void **state)
-{
-    (void)state;
-    open_tracking();
-    assert_int_equal(subscribe("a", 0), CHANNEL_SUBSCRIBED);
-    assert_int_equal(subscribe("b", 0), CHANNEL_SUBSCRIBED);
-    assert_int_equal(subscribe("c", 0), CHANNEL_SUBSCRIBED);
-    leave(0);
-    assert_int_equal(subscribe("d", 0), CHANNEL_FULL);
-    assert_no_change();
-    assert_int_equal(subscribe("d", 0), CHANNEL_SUBSCRIBED);
-    assert_change("d", true);
-    leave(0);
-    assert_change("d", false);
-    assert_nothing_left();
-}
-
 static void test_open(void **state)
 {
     struct channel_limits limits = {
@@ -655,9 +561,6 @@ int main(void)
         TEST(test_patterns),
         TEST(test_several_matches),
         TEST(test_pattern_lengths),
-        TEST(test_changes),
-        TEST(test_changes_that_cancel),
-        TEST(test_changes_hold_their_channel),
         TEST(test_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
