@@ -9,7 +9,7 @@ import urllib.request
 from contextlib import ExitStack
 
 from limpet import BINARY, PATIENCE, PING, PONG, SANITIZED, Server, WebSocket, frame, main, wait_until
-from wire import Wire
+from wire import Wire, client_hello, extension, hello_extensions, in_records
 
 HALF_OPEN = 2000 if SANITIZED else 10000
 
@@ -211,30 +211,29 @@ class Slow(Case):
     def test_a_drop_now_and_then_does_not_move_the_deadline(self):
         """Slow loris: a byte at a time keeps neither a handshake nor a request alive."""
         server = self.server("--deadlines.handshake", "400ms", "--deadlines.upgrade", "400ms")
-        for stage in ("hello", "request"):
-            with self.subTest(stage):
-                wire = Wire(server)
-                data = wire.step()[0]
-                if stage == "request":
-                    wire.close()
-                    wire = Wire(server).handshake()
-                    data = server.request()
-                wire.sock.settimeout(0.02)
-                ended = False
-                for byte in data * 50:
-                    piece = bytes([byte])
-                    try:
-                        wire.sock.sendall(wire.seal(b"a") if stage == "request" else piece)
-                        ended = wire.sock.recv(4096) == b""
-                    except TimeoutError:
-                        continue
-                    except (BrokenPipeError, ConnectionResetError):
-                        ended = True
-                    if ended:
-                        break
-                self.assertTrue(ended)
-                wire.close()
+        hello = in_records(client_hello(extensions=[*hello_extensions(), extension(21, bytes(2000))]))  # a byte is a drop
+        request = server.request()[:-2] + b"X: " + b"a" * 2000
+        with self.subTest("hello"), Wire(server) as wire:
+            self.assertTrue(self.ends_before_the_last(wire.sock, (bytes([byte]) for byte in hello)))
+            server.wait_metric("limpet_handshakes_total", 1, outcome="timeout")
+        with self.subTest("request"), Wire(server).handshake() as wire:
+            self.assertTrue(self.ends_before_the_last(wire.sock, (wire.seal(bytes([byte])) for byte in request)))
+            server.wait_metric("limpet_upgrade_timeouts_total", 1)
+        self.assertEqual(server.metric("limpet_connections_held"), 0)
         self.is_served(server)
+
+    def ends_before_the_last(self, sock, drops):
+        sock.settimeout(0.02)
+        for drop in drops:
+            try:
+                sock.sendall(drop)
+                if sock.recv(4096) == b"":
+                    return True
+            except TimeoutError:
+                continue
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+        return False
 
     def test_a_client_that_reads_nothing(self):  # S28
         """Its queue ends at its bound, the message counted in; the others get theirs."""
@@ -254,6 +253,7 @@ class Slow(Case):
             self.assertEqual(reader.receive_data(), (BINARY, b"x" * 60000))
             sent += 1
             highest = max(highest, server.metric("limpet_arena_bytes") - before)
+            wait_until(lambda: server.metric("limpet_queue_bytes") <= bound, "the gauge is within the bound")
             self.assertLess(sent, 200, "the queue of the stopped client never fills")
         # What waits and what is being sent: at most the bound and one block of the arena each.
         self.assertLess(highest, 4 * bound)
