@@ -3,6 +3,7 @@
 #include "admin/fetch.h"
 #include "base/clock.h"
 #include "io/bell.h"
+#include "server/key_list.h"
 #include "server/supervisor.h"
 #include "session/token.h"
 
@@ -27,6 +28,9 @@
 const struct metric key_source_metrics[] = {
     FETCHES("good", fetched),
     FETCHES("failed", failed),
+    FETCHES("clashing", clashing),
+    {"limpet_jwks_symmetric_keys_total", "Symmetric keys in fetched key sets, left out.",
+     METRIC_COUNTER, NULL, NULL, offsetof(struct key_source_counts, symmetric), 0, NULL, NULL},
     {"limpet_jwks_age_seconds", "Since the oldest key set in use was fetched.", METRIC_AGE_MS, NULL,
      NULL, offsetof(struct key_source_counts, oldest_ms), 0, NULL, NULL},
 };
@@ -34,8 +38,7 @@ const size_t key_source_metrics_size = sizeof(key_source_metrics) / sizeof(key_s
 
 struct key_source {
     char *url;
-    char *algorithm; /* for keys that leave it open; NULL: none */
-    char *document;  /* NULL: none yet */
+    char *document; /* NULL: none yet */
     size_t size;
     uint64_t fetched_ms;
     uint64_t tried_ms;
@@ -64,7 +67,15 @@ struct key_sources {
     struct key_source list[OPTIONS_KEYS_MAX];
     uint32_t count;
     struct fetch_rules rules;
+    struct key_list keys; /* of the options, without documents */
     bool has_changed;
+};
+
+/* One fetch: copies, so that it can take its time without the mutex. */
+struct job {
+    char *url;
+    struct fetch_rules rules;
+    struct key_list keys; /* with the documents of other sources */
 };
 
 static char *copy(const char *text)
@@ -75,48 +86,68 @@ static char *copy(const char *text)
     return copied;
 }
 
-/* --- one fetch -------------------------------------------------------------------------------- */
-
-/* It is a key set, with a key of ours in it. */
-static bool is_good(const struct key_source *source, const struct fetch_answer *answer,
-                    char *message, size_t message_size)
+static char *copy_document(const struct key_source *source)
 {
-    const struct token_key_options key = {.algorithm = source->algorithm,
-                                          .path = source->url,
-                                          .document = slice_from(answer->data, answer->size)};
-    const struct token_options options = {.keys = &key, .key_count = 1, .token_size_max = 1};
+    char *document = malloc(source->size + 1);
 
-    if (answer->status != HTTP_OK) {
-        (void)snprintf(message, message_size, "%s: answers with status %ld", source->url,
-                       answer->status);
-        return false;
-    }
-    struct token_keys *keys = token_keys_open(&options, message, message_size);
-    token_keys_close(keys);
-    return keys != NULL;
+    ASSERT(document != NULL);
+    memcpy(document, source->document, source->size);
+    return document;
 }
 
-/* On copies, without the mutex: it takes its time. */
-static bool fetch_document(const struct key_sources *sources, const struct key_source *source,
-                           const struct fetch_rules *rules, struct fetch_answer *answer,
-                           char *message)
+/* --- one fetch -------------------------------------------------------------------------------- */
+
+/* With the mutex. */
+static void job_open(const struct key_sources *sources, const char *url, struct job *job)
+{
+    *job = (struct job){.url = copy(url), .rules = sources->rules};
+    job->rules.ca_file = copy(sources->rules.ca_file);
+    key_list_copy(&job->keys, &sources->keys);
+    for (uint32_t i = 0; i < sources->count; i++) {
+        const struct key_source *source = &sources->list[i];
+        struct key_list_entry *entry = key_list_find(&job->keys, source->url);
+        if (entry && source->document) {
+            entry->document = copy_document(source);
+            entry->size = source->size;
+        }
+    }
+}
+
+static void job_close(struct job *job)
+{
+    free(job->url);
+    free(job->rules.ca_file);
+    key_list_free(&job->keys);
+}
+
+/* KEY_LIST_GOOD: the answer's block is the caller's. */
+static enum key_list_outcome fetch_document(const struct key_sources *sources,
+                                            const struct job *job, struct fetch_answer *answer,
+                                            size_t *symmetric, char *message)
 {
     const struct fetch_request request = {
-        .url = source->url,
-        .ca_file = rules->ca_file,
+        .url = job->url,
+        .ca_file = job->rules.ca_file,
         .stop = &sources->stop,
-        .timeout_ms = rules->timeout_ms,
+        .timeout_ms = job->rules.timeout_ms,
         .size_max = DOCUMENT_SIZE_MAX,
     };
+    enum key_list_outcome outcome = KEY_LIST_BAD;
 
     if (fetch(&request, answer, message, MESSAGE_SIZE) != 0) {
-        return false;
+        return KEY_LIST_BAD;
     }
-    if (!is_good(source, answer, message, MESSAGE_SIZE)) {
+    if (answer->status != HTTP_OK) {
+        (void)snprintf(message, MESSAGE_SIZE, "%s: answers with status %ld", job->url,
+                       answer->status);
+    } else {
+        outcome = key_list_check(&job->keys, job->url, slice_from(answer->data, answer->size),
+                                 symmetric, message, MESSAGE_SIZE);
+    }
+    if (outcome != KEY_LIST_GOOD) {
         free(answer->data);
-        return false;
     }
-    return true;
+    return outcome;
 }
 
 static void note_age(struct key_sources *sources)
@@ -153,34 +184,41 @@ static uint64_t next_after(const struct fetch_rules *rules, uint32_t max_age_s)
     return wait_ms < rules->cooldown_ms ? rules->cooldown_ms : wait_ms;
 }
 
-/* The source may have been forgotten meanwhile. Takes the answer's block. */
-static void take_document(struct key_sources *sources, const char *url, struct fetch_answer *answer)
+/* True when it is news. The source may have been forgotten meanwhile. Takes the answer's block. */
+static bool take_document(struct key_sources *sources, const char *url, struct fetch_answer *answer,
+                          size_t symmetric)
 {
+    bool is_news = false;
+
     pthread_mutex_lock(&sources->mutex);
     struct key_source *source = find(sources, url);
     counter_add(&sources->counts.fetched, 1);
+    counter_add(&sources->counts.symmetric, symmetric);
     if (!source) {
         free(answer->data);
     } else {
-        const bool is_same = source->document && source->size == answer->size &&
-                             memcmp(source->document, answer->data, answer->size) == 0;
+        is_news = !source->document || source->size != answer->size ||
+                  memcmp(source->document, answer->data, answer->size) != 0;
         free(source->document);
         source->document = answer->data;
         source->size = answer->size;
         source->fetched_ms = clock_now_ms();
         source->tried_ms = source->fetched_ms;
         source->next_ms = source->fetched_ms + next_after(&sources->rules, answer->max_age_s);
-        sources->has_changed = sources->has_changed || !is_same;
+        sources->has_changed = sources->has_changed || is_news;
         note_age(sources);
     }
     pthread_mutex_unlock(&sources->mutex);
+    return is_news;
 }
 
-static void note_failure(struct key_sources *sources, const char *url)
+static void note_failure(struct key_sources *sources, const char *url,
+                         enum key_list_outcome outcome)
 {
     pthread_mutex_lock(&sources->mutex);
     struct key_source *source = find(sources, url);
-    counter_add(&sources->counts.failed, 1);
+    counter_add(outcome == KEY_LIST_CLASHING ? &sources->counts.clashing : &sources->counts.failed,
+                1);
     if (source) {
         source->tried_ms = clock_now_ms();
         source->next_ms =
@@ -189,32 +227,28 @@ static void note_failure(struct key_sources *sources, const char *url)
     pthread_mutex_unlock(&sources->mutex);
 }
 
-static bool refresh(struct key_sources *sources, const struct key_source *source,
-                    const struct fetch_rules *rules, char *message)
+static bool refresh(struct key_sources *sources, const struct job *job, char *message)
 {
     struct fetch_answer answer;
+    size_t symmetric = 0;
 
-    if (fetch_document(sources, source, rules, &answer, message)) {
-        take_document(sources, source->url, &answer);
-        return true;
+    const enum key_list_outcome outcome =
+        fetch_document(sources, job, &answer, &symmetric, message);
+    if (outcome != KEY_LIST_GOOD) {
+        note_failure(sources, job->url, outcome);
+        return false;
     }
-    note_failure(sources, source->url);
-    return false;
+    if (take_document(sources, job->url, &answer, symmetric) && symmetric > 0) {
+        LOG(LOG_WARN, "symmetric keys in a key set by URL are left out: who reads it could sign",
+            log_text("url", job->url), log_number("count", (int64_t)symmetric));
+    }
+    return true;
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
-static struct fetch_rules copy_rules(const struct fetch_rules *rules)
-{
-    struct fetch_rules copied = *rules;
-
-    copied.ca_file = copy(rules->ca_file);
-    return copied;
-}
-
-/* A copy of the next source that is due, or *wait_ms until one is. */
-static bool next_due(struct key_sources *sources, struct key_source *due, struct fetch_rules *rules,
-                     uint32_t *wait_ms)
+/* The next source that is due, or *wait_ms until one is. */
+static bool next_due(struct key_sources *sources, struct job *due, uint32_t *wait_ms)
 {
     const bool is_wished = atomic_load(&sources->is_wished);
     bool found = false;
@@ -228,13 +262,11 @@ static bool next_due(struct key_sources *sources, struct key_source *due, struct
     }
     for (uint32_t i = 0; i < sources->count && !found; i++) {
         const struct key_source *source = &sources->list[i];
-        const bool is_wanted = is_wished && source->tried_ms < sources->wished_ms;
+        const bool is_wanted = is_wished && source->tried_ms <= sources->wished_ms;
         const uint64_t cool_ms = source->tried_ms + sources->rules.cooldown_ms;
         const uint64_t at_ms = is_wanted && cool_ms < source->next_ms ? cool_ms : source->next_ms;
         if (at_ms <= now_ms) {
-            *due =
-                (struct key_source){.url = copy(source->url), .algorithm = copy(source->algorithm)};
-            *rules = copy_rules(&sources->rules);
+            job_open(sources, source->url, due);
             found = true;
         } else if (at_ms - now_ms < *wait_ms) {
             *wait_ms = (uint32_t)(at_ms - now_ms);
@@ -250,33 +282,29 @@ static bool next_due(struct key_sources *sources, struct key_source *due, struct
     return found;
 }
 
-static void refresh_due(struct key_sources *sources, struct key_source *due,
-                        struct fetch_rules *rules)
+static void refresh_due(struct key_sources *sources, struct job *due)
 {
     char message[MESSAGE_SIZE];
 
-    if (refresh(sources, due, rules, message)) {
+    if (refresh(sources, due, message)) {
         bell_ring(&sources->changes);
     } else if (counter_read(&sources->stop) == 0) {
         LOG(LOG_ERROR, "key set not fetched, the keys that are there stay",
             log_text("reason", message));
     }
-    free(due->url);
-    free(due->algorithm);
-    free(rules->ca_file);
+    job_close(due);
 }
 
 static void *run(void *context)
 {
     struct key_sources *sources = context;
-    struct key_source due;
-    struct fetch_rules rules;
+    struct job due;
     uint32_t wait_ms;
 
     pthread_setname_np(pthread_self(), "keys");
     while (counter_read(&sources->stop) == 0) {
-        if (next_due(sources, &due, &rules, &wait_ms)) {
-            refresh_due(sources, &due, &rules);
+        if (next_due(sources, &due, &wait_ms)) {
+            refresh_due(sources, &due);
             continue;
         }
         struct pollfd bell = {.fd = sources->wishes.fd, .events = POLLIN};
@@ -310,7 +338,6 @@ struct key_sources *key_sources_open(char *message, size_t message_size)
 static void forget(struct key_source *source)
 {
     free(source->url);
-    free(source->algorithm);
     free(source->document);
 }
 
@@ -328,6 +355,7 @@ void key_sources_close(struct key_sources *sources)
         forget(&sources->list[i]);
     }
     free(sources->rules.ca_file);
+    key_list_free(&sources->keys);
     bell_close(&sources->wishes);
     bell_close(&sources->changes);
     pthread_mutex_destroy(&sources->mutex);
@@ -336,6 +364,8 @@ void key_sources_close(struct key_sources *sources)
 
 static void set_rules(struct key_sources *sources, const struct options *options)
 {
+    key_list_free(&sources->keys);
+    key_list_from(&sources->keys, options);
     free(sources->rules.ca_file);
     sources->rules = (struct fetch_rules){
         .ca_file = copy(options->token.jwks_ca_file),
@@ -354,21 +384,24 @@ static void add_missing(struct key_sources *sources, const struct options *optio
         const struct option_token_key *key = &options->token.keys[i];
         if (token_key_is_url(key->path) && sources->count < OPTIONS_KEYS_MAX &&
             !find(sources, key->path)) {
-            sources->list[sources->count++] = (struct key_source){
-                .url = copy(key->path), .algorithm = copy(key->algorithm), .next_ms = UINT64_MAX};
+            sources->list[sources->count++] =
+                (struct key_source){.url = copy(key->path), .next_ms = UINT64_MAX};
         }
     }
     pthread_mutex_unlock(&sources->mutex);
 }
 
-/* The thread asks again and again for it already. */
-static bool was_tried(struct key_sources *sources, const char *url)
+/* The source has no document and was never asked: after that it is the thread's to ask again. */
+static bool open_first_job(struct key_sources *sources, const char *url, struct job *job)
 {
     pthread_mutex_lock(&sources->mutex);
     const struct key_source *source = find(sources, url);
-    const bool tried = source && source->tried_ms != 0;
+    const bool is_first = source && !source->document && source->tried_ms == 0;
+    if (is_first) {
+        job_open(sources, url, job);
+    }
     pthread_mutex_unlock(&sources->mutex);
-    return tried;
+    return is_first;
 }
 
 int key_sources_add(struct key_sources *sources, const struct options *options, char *message,
@@ -379,36 +412,18 @@ int key_sources_add(struct key_sources *sources, const struct options *options, 
 
     add_missing(sources, options);
     for (uint32_t i = 0; i < options->token.key_count; i++) {
-        const struct option_token_key *key = &options->token.keys[i];
-        size_t size;
-        char *document =
-            token_key_is_url(key->path) ? key_sources_copy(sources, key->path, &size) : NULL;
-        const struct key_source wanted = {.url = key->path, .algorithm = key->algorithm};
-        const struct fetch_rules rules = {.ca_file = options->token.jwks_ca_file,
-                                          .timeout_ms = options->token.jwks_timeout_ms};
-        const bool is_wanted =
-            token_key_is_url(key->path) && !document && !was_tried(sources, key->path);
-        if (is_wanted) {
-            supervisor_alive(); /* the main thread waits, but goes on */
+        struct job job;
+        if (!open_first_job(sources, options->token.keys[i].path, &job)) {
+            continue;
         }
-        if (is_wanted && !refresh(sources, &wanted, &rules, reason)) {
+        supervisor_alive(); /* the main thread waits, but goes on */
+        if (!refresh(sources, &job, reason)) {
             (void)snprintf(message, message_size, "token.keys: %s", reason);
             result = -1;
         }
-        free(document);
+        job_close(&job);
     }
     return result;
-}
-
-/* What the options say of it; NULL: it is not among them. */
-static const struct option_token_key *named(const struct options *options, const char *url)
-{
-    for (uint32_t i = 0; i < options->token.key_count; i++) {
-        if (strcmp(options->token.keys[i].path, url) == 0) {
-            return &options->token.keys[i];
-        }
-    }
-    return NULL;
 }
 
 void key_sources_use(struct key_sources *sources, const struct options *options)
@@ -418,10 +433,7 @@ void key_sources_use(struct key_sources *sources, const struct options *options)
     pthread_mutex_lock(&sources->mutex);
     set_rules(sources, options);
     for (uint32_t i = 0; i < sources->count; i++) {
-        const struct option_token_key *key = named(options, sources->list[i].url);
-        if (key) {
-            free(sources->list[i].algorithm);
-            sources->list[i].algorithm = copy(key->algorithm);
+        if (key_list_find(&sources->keys, sources->list[i].url)) {
             const uint64_t latest_ms = clock_now_ms() + sources->rules.refresh_ms;
             if (sources->list[i].document && sources->list[i].next_ms > latest_ms) {
                 sources->list[i].next_ms = latest_ms;
@@ -450,9 +462,7 @@ char *key_sources_copy(struct key_sources *sources, const char *url, size_t *siz
     pthread_mutex_lock(&sources->mutex);
     const struct key_source *source = find(sources, url);
     if (source && source->document) {
-        document = malloc(source->size + 1);
-        ASSERT(document != NULL);
-        memcpy(document, source->document, source->size);
+        document = copy_document(source);
         *size = source->size;
     }
     pthread_mutex_unlock(&sources->mutex);

@@ -3,8 +3,9 @@
  * when a token names a key that is in none, and keeps the last good one of each.
  *
  * A host that is away, slow, or answers with anything but a good key set changes nothing: the keys
- * that are there go on. Every source is asked at most once in token.jwks_cooldown after a failure
- * or for an unknown key, however many tokens of the kind come.
+ * that are there go on. Nor does a set that cannot stand beside the other keys, those of files and
+ * of other URLs: the same kid twice, or too many. Every source is asked at most once in
+ * token.jwks_cooldown after a failure or for an unknown key, however many tokens of the kind come.
  */
 #pragma once
 
@@ -16,6 +17,8 @@ struct key_sources;
 struct key_source_counts {
     struct counter fetched;
     struct counter failed;
+    struct counter clashing;  /* good by themselves, but not beside the other keys */
+    struct counter symmetric; /* keys in good sets, left out */
     struct counter oldest_ms; /* when the oldest of the key sets was fetched; monotonic clock */
 };
 

@@ -60,6 +60,9 @@ MUST_CHECK struct token_keys *token_keys_open(const struct token_options *option
                                               size_t message_size);
 void token_keys_close(struct token_keys *keys);
 
+/* Symmetric keys in sets by URL: left out, for who can read such a set could sign. */
+MUST_CHECK size_t token_keys_symmetric(const struct token_keys *keys);
+
 /* Claims "channels", "subscribe", "publish", "presence", "history": names and patterns. */
 struct token_claims {
     char subject[TOKEN_SUBJECT_MAX + 1]; /* "" when absent */

@@ -294,6 +294,11 @@ static bool load_jwk(struct loader *loader, const json_t *jwk)
     if (kid && (json_string_length(kid) == 0 || json_string_length(kid) > TOKEN_KID_MAX)) {
         return fail(loader, "a kid is not a text of 1 to %d bytes", TOKEN_KID_MAX);
     }
+    /* Whoever may read the set could sign with it: and a URL is for anybody to read. */
+    if (token_key_is_url(loader->path) && text_is(jwk, "kty", "oct")) {
+        loader->keys->symmetric_count++;
+        return true;
+    }
     algorithm = algorithm_of(loader, jwk, &known);
     if (!known || !is_for_signatures(jwk)) {
         return true;
@@ -315,6 +320,7 @@ static bool load_jwk(struct loader *loader, const json_t *jwk)
 static bool load_jwks(struct loader *loader, struct slice file)
 {
     size_t count_before = loader->keys->count;
+    size_t symmetric_before = loader->keys->symmetric_count;
     json_error_t error;
     json_t *set = json_loadb((const char *)file.data, file.size, JSON_REJECT_DUPLICATES, &error);
     const json_t *list = json_object_get(set, "keys");
@@ -337,6 +343,9 @@ static bool load_jwks(struct loader *loader, struct slice file)
     }
     json_decref(set);
     if (good && loader->keys->count == count_before) {
+        if (loader->keys->symmetric_count > symmetric_before) {
+            return fail(loader, "only symmetric keys, which no URL may give away");
+        }
         return fail(loader, "no key in it is for one of %s", ALGORITHM_NAMES);
     }
     return good;
@@ -401,6 +410,9 @@ static bool load_file(struct loader *loader, const char *algorithm, struct slice
     if (loader->kid && (loader->kid[0] == 0 || strlen(loader->kid) > TOKEN_KID_MAX)) {
         return fail(loader, "its kid is not a text of 1 to %d bytes", TOKEN_KID_MAX);
     }
+    if (is_url && loader->algorithm && loader->algorithm->type == JWK_KEY_TYPE_OCT) {
+        return fail(loader, "%s is for secrets, which no URL may give away", algorithm);
+    }
     if (is_url) {
         return !document.data || load_jwks(loader, document);
     }
@@ -463,6 +475,11 @@ struct token_keys *token_keys_open(const struct token_options *options, char *me
         }
     }
     return keys;
+}
+
+size_t token_keys_symmetric(const struct token_keys *keys)
+{
+    return keys->symmetric_count;
 }
 
 void token_keys_close(struct token_keys *keys)

@@ -32,8 +32,9 @@ struct token_keys {
     jwk_set_t *set;
     struct token_key keys[TOKEN_KEYS_MAX];
     size_t count;
-    char *issuer;   /* or NULL */
-    char *audience; /* or NULL */
+    size_t symmetric_count; /* in sets by URL: left out */
+    char *issuer;           /* or NULL */
+    char *audience;         /* or NULL */
     uint32_t leeway_s;
     bool require_expiry;
     uint32_t token_size_max;

@@ -12,7 +12,7 @@ import time
 import unittest
 
 from keys import Folder
-from limpet import LIMPET, PATIENCE, Server, main, wait_until
+from limpet import LIMPET, PATIENCE, Server, b64url, main, sign, wait_until
 
 
 class Host:
@@ -177,6 +177,38 @@ admin: {{control: {self.folder.at("control")}}}
         self.folder.write("secret", b"a secret of at least thirty-two bytes")
         wait_until(lambda: self.status(server, "two") == 101, server.log_text)
         self.assertEqual(server.log_text().count("cannot be used"), 1, "said once")
+
+    def test_a_kid_of_a_file_is_not_to_be_had_by_url(self):
+        path = self.folder.write("file.json", json.dumps(self.set_of("file")))
+        both = f'[{{path: "{self.host.url}"}}, {{path: {path}}}]'
+        server = self.enterContext(Server(options=self.options("jwks_cooldown: 1s").replace(
+            f'[{{path: "{self.host.url}"}}]', both)))
+        self.assertEqual(self.status(server, "file"), 101)
+        self.host.give({"keys": self.set_of("two")["keys"] + [self.folder.jwk("one", kid="file", alg="ES256")]})
+        wait_until(lambda: self.status(server, "two") != 101 and
+                   server.metric("limpet_jwks_fetches_total", result="clashing") > 0, server.log_text)
+        server.wait_for_log('two keys have the kid')
+        self.assertEqual(self.status(server, "one", "file"), 401, "who serves the set has no say over the file's key")
+        self.assertEqual([self.status(server, name) for name in ("one", "file")], [101, 101])
+        self.assertEqual(self.reload()[0], 0, "nor does it stand in the way of a reload")
+        self.host.give(self.set_of("two"))
+        wait_until(lambda: self.status(server, "two") == 101, server.log_text)
+
+    def test_secrets_are_not_taken_from_a_url(self):
+        secret = b"a secret of at least thirty-two bytes"
+        oct_key = {"kty": "oct", "alg": "HS256", "kid": "public", "k": b64url(secret)}
+        self.host.give({"keys": [oct_key, *self.set_of("one")["keys"]]})
+        server = self.serve()
+        server.wait_for_log("symmetric keys in a key set by URL are left out")
+        self.assertEqual(server.metric("limpet_jwks_symmetric_keys_total"), 1)
+        self.assertEqual(self.status(server, "one"), 101)
+        token = sign({"alg": "HS256", "kid": "public"}, {"sub": "a", "exp": int(time.time()) + 600}, secret)
+        self.assertEqual(server.status_of(server.request(token=token))[0], 401)
+        self.host.give({"keys": [oct_key]})
+        wait_until(lambda: self.status(server, "one", "unknown") == 401 and "only symmetric keys" in server.log_text(),
+                   server.log_text)
+        self.assertEqual(self.status(server, "one"), 101, "the last good set stays")
+        self.assertNotIn(b64url(secret), server.log_text())
 
     def test_a_reload_while_the_host_is_away_since_the_start(self):
         port = self.host.port

@@ -37,5 +37,5 @@ uint32_t https_host_count(struct https_host *host);
     "\"y\":\"F1fIQ_tXb_TvghJ2Y6mekqV3MPx0lRWl8fsXHLEbdpQ\""
 #define EC_2                                                                                       \
     "\"x\":\"9yVe0Ar57pLPu2I1QfjUczuiQfOOtIEioR4dwcOipUY\","                                       \
-    "\"y\":\"YYZRi2tmdjwzoES5rpsHcH8DOTyTfaiEx2zaF11EFcD8\""
+    "\"y\":\"YZRi2tmdjwzoES5rpsHcH8DOTyTfaiEx2zaF11EFcD8\""
 #define KEY_SET(keys) "{\"keys\":[" keys "]}"

@@ -1,7 +1,8 @@
 /*
  * Goal: a key set by URL is fetched once at the start, again when it is old and when a token wishes
  * for it, but at most once in a cool-down; only what differs is a change, and whatever the host
- * answers, the last good set stays.
+ * answers, the last good set stays: also beside a set that could not stand with the other keys.
+ * Secrets are not taken from a URL.
  */
 #include "server/key_sources.h"
 
@@ -188,6 +189,35 @@ static void test_a_set_of_the_largest_size(void **state)
     free(body);
 }
 
+#define SECRET                                                                                     \
+    "{\"kty\":\"oct\",\"alg\":\"HS256\",\"k\":\"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY\"}"
+
+static void test_a_set_of_symmetric_keys(void **state)
+{
+    (void)state;
+    https_host_give(host, "/keys", 200, "", KEY_SET(SECRET "," SECRET));
+    expect_refusal("only symmetric keys, which no URL may give away");
+    assert_null(strstr(message, "MDEy"));
+}
+
+static void test_symmetric_keys_among_others(void **state)
+{
+    (void)state;
+    https_host_give(host, "/keys", 200, "", KEY_SET(SECRET "," EC_KEY("one", 0) "," SECRET));
+    add();
+    assert_int_equal(counter_read(&counts->fetched), 1);
+    assert_int_equal(counter_read(&counts->symmetric), 2);
+}
+
+/* A secret of the same text in a file is nobody else's to read. */
+static void test_an_algorithm_for_secrets(void **state)
+{
+    (void)state;
+    free(options.token.keys[0].algorithm);
+    options.token.keys[0].algorithm = strdup("HS256");
+    expect_refusal("HS256 is for secrets, which no URL may give away");
+}
+
 static void test_a_stranger(void **state)
 {
     (void)state;
@@ -197,20 +227,90 @@ static void test_a_stranger(void **state)
     expect_document("/keys", NULL);
 }
 
-static void test_each_source_by_itself(void **state)
+static void set_keys(const char *first, const char *second)
 {
     char keys[512];
 
-    (void)state;
-    (void)snprintf(keys, sizeof(keys), "%s,%s", https_host_url(host, "/keys"),
-                   https_host_url(host, "/other"));
+    (void)snprintf(keys, sizeof(keys), "%s,%s", first, second);
     set("token.keys", keys);
+}
+
+static void test_each_source_by_itself(void **state)
+{
+    (void)state;
+    set_keys(https_host_url(host, "/keys"), https_host_url(host, "/other"));
     assert_int_equal(key_sources_add(sources, &options, message, sizeof(message)), -1);
     assert_non_null(strstr(message, "/other: answers with status 404"));
     expect_document("/keys", ONE);
     expect_document("/other", NULL);
     assert_int_equal(counter_read(&counts->fetched), 1);
     assert_int_equal(counter_read(&counts->failed), 1);
+}
+
+static void expect_clash(const char *path, const char *reason, uint64_t count)
+{
+    assert_int_equal(key_sources_add(sources, &options, message, sizeof(message)), -1);
+    assert_non_null(strstr(message, https_host_url(host, path)));
+    assert_non_null(strstr(message, reason));
+    expect_document(path, NULL);
+    assert_int_equal(counter_read(&counts->clashing), count);
+    assert_int_equal(counter_read(&counts->failed), 0);
+}
+
+static void test_a_kid_that_a_file_has(void **state)
+{
+    (void)state;
+    set_keys(https_host_url(host, "/keys"),
+             child_folder_write(&folder, "keys.json", KEY_SET(EC_KEY("one", 2))));
+    expect_clash("/keys", "two keys have the kid \"one\"", 1);
+}
+
+static void test_a_kid_of_a_secret(void **state)
+{
+    char entry[256];
+
+    (void)state;
+    (void)snprintf(entry, sizeof(entry), "one=HS256:%s",
+                   child_folder_write(&folder, "secret", "32 characters are in this secret"));
+    set_keys(entry, https_host_url(host, "/keys"));
+    expect_clash("/keys", "two keys have the kid \"one\"", 1);
+}
+
+static void test_a_kid_that_another_source_has(void **state)
+{
+    (void)state;
+    https_host_give(host, "/other", 200, "", KEY_SET(EC_KEY("two", 1) "," EC_KEY("one", 2)));
+    set_keys(https_host_url(host, "/keys"), https_host_url(host, "/other"));
+    expect_clash("/other", "two keys have the kid \"one\"", 1);
+    expect_document("/keys", ONE); /* who came first stays */
+}
+
+/* The file is judged when all are opened; the set is good by itself. */
+static void test_beside_a_file_that_is_bad(void **state)
+{
+    (void)state;
+    set_keys(https_host_url(host, "/keys"), child_folder_write(&folder, "keys.json", "{"));
+    add();
+    expect_document("/keys", ONE);
+}
+
+static void test_a_clash_later_leaves_the_last_good_one(void **state)
+{
+    (void)state;
+    set("token.jwks_refresh", "1s");
+    set("token.jwks_cooldown", "1s");
+    set_keys(https_host_url(host, "/keys"),
+             child_folder_write(&folder, "keys.json", KEY_SET(EC_KEY("file", 2))));
+    add();
+    assert_true(key_sources_changed(sources));
+    https_host_give(host, "/keys", 200, "", KEY_SET(EC_KEY("two", 1) "," EC_KEY("file", 0)));
+    key_sources_use(sources, &options);
+    await_count(&counts->clashing, 1);
+    expect_document("/keys", ONE);
+    assert_false(key_sources_changed(sources));
+    https_host_give(host, "/keys", 200, "", BOTH);
+    await_change();
+    expect_document("/keys", BOTH);
 }
 
 static void test_sources_that_are_no_longer_named(void **state)
@@ -328,8 +428,16 @@ int main(void)
         TEST(test_no_keys),
         TEST(test_a_set_that_is_too_large),
         TEST(test_a_set_of_the_largest_size),
+        TEST(test_a_set_of_symmetric_keys),
+        TEST(test_symmetric_keys_among_others),
+        TEST(test_an_algorithm_for_secrets),
         TEST(test_a_stranger),
         TEST(test_each_source_by_itself),
+        TEST(test_a_kid_that_a_file_has),
+        TEST(test_a_kid_of_a_secret),
+        TEST(test_a_kid_that_another_source_has),
+        TEST(test_beside_a_file_that_is_bad),
+        TEST(test_a_clash_later_leaves_the_last_good_one),
         TEST(test_sources_that_are_no_longer_named),
         TEST(test_the_host_says_how_long),
         TEST(test_a_wish_is_granted),
