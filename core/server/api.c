@@ -223,6 +223,8 @@ static void set_health(struct api *api, uint64_t now_ms)
         .open = sum_of(shards, offsetof(struct counts, connections_open)),
         .capacity = api->sources.capacity,
         .high_percent = api->sources.options->admin.ready_high_water_percent,
+        .missing_count = api->settings ? api->settings->missing_count : 0,
+        .missing_url = api->settings ? api->settings->missing_url : NULL,
         .broker_problem = relay_problem(api->sources.relay, now_ms),
         .silent_shard = shards_first_silent(shards->blocks, shards->block_count, now_ms),
     };

@@ -31,6 +31,8 @@ const struct metric key_source_metrics[] = {
     FETCHES("clashing", clashing),
     {"limpet_jwks_symmetric_keys_total", "Symmetric keys in fetched key sets, left out.",
      METRIC_COUNTER, NULL, NULL, offsetof(struct key_source_counts, symmetric), 0, NULL, NULL},
+    {"limpet_jwks_missing", "Key sets by URL that have not come yet.", METRIC_GAUGE, NULL, NULL,
+     offsetof(struct key_source_counts, missing), 0, NULL, NULL},
     {"limpet_jwks_age_seconds", "Since the oldest key set in use was fetched.", METRIC_AGE_MS, NULL,
      NULL, offsetof(struct key_source_counts, oldest_ms), 0, NULL, NULL},
 };
@@ -150,17 +152,20 @@ static enum key_list_outcome fetch_document(const struct key_sources *sources,
     return outcome;
 }
 
-static void note_age(struct key_sources *sources)
+static void note_what_is_there(struct key_sources *sources)
 {
     uint64_t oldest_ms = 0;
+    uint64_t missing = 0;
 
     for (uint32_t i = 0; i < sources->count; i++) {
         const struct key_source *source = &sources->list[i];
+        missing += !source->document;
         if (source->document && (oldest_ms == 0 || source->fetched_ms < oldest_ms)) {
             oldest_ms = source->fetched_ms;
         }
     }
     counter_set(&sources->counts.oldest_ms, oldest_ms);
+    counter_set(&sources->counts.missing, missing);
 }
 
 static struct key_source *find(struct key_sources *sources, const char *url)
@@ -206,7 +211,7 @@ static bool take_document(struct key_sources *sources, const char *url, struct f
         source->tried_ms = source->fetched_ms;
         source->next_ms = source->fetched_ms + next_after(&sources->rules, answer->max_age_s);
         sources->has_changed = sources->has_changed || is_news;
-        note_age(sources);
+        note_what_is_there(sources);
     }
     pthread_mutex_unlock(&sources->mutex);
     return is_news;
@@ -388,6 +393,7 @@ static void add_missing(struct key_sources *sources, const struct options *optio
                 (struct key_source){.url = copy(key->path), .next_ms = UINT64_MAX};
         }
     }
+    note_what_is_there(sources);
     pthread_mutex_unlock(&sources->mutex);
 }
 
@@ -444,7 +450,7 @@ void key_sources_use(struct key_sources *sources, const struct options *options)
         }
     }
     sources->count = kept;
-    note_age(sources);
+    note_what_is_there(sources);
     pthread_mutex_unlock(&sources->mutex);
     if (kept > 0 && !sources->has_thread) {
         sources->has_thread = pthread_create(&sources->thread, NULL, run, sources) == 0;

@@ -19,6 +19,7 @@ struct key_source_counts {
     struct counter failed;
     struct counter clashing;  /* good by themselves, but not beside the other keys */
     struct counter symmetric; /* keys in good sets, left out */
+    struct counter missing;   /* sources that have never given a good one */
     struct counter oldest_ms; /* when the oldest of the key sets was fetched; monotonic clock */
 };
 

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define HOST_SIZE_MAX 128 /* bytes that are shown, with the port */
+
 #define GAP_SHARE 20 /* the part of the mark that has to be free again */
 
 static uint64_t mark_of(const struct readiness_facts *facts)
@@ -38,6 +40,34 @@ static void add_line(struct admin_health *health, const char *format, ...)
     va_end(arguments);
 }
 
+/* Of the URL only the host: a path or query may be nobody's business. */
+static struct slice host_of(const char *url)
+{
+    const char *begin = strstr(url, "://");
+    struct slice host;
+
+    begin = begin ? begin + 3 : url;
+    const char *at = memrchr(begin, '@', strcspn(begin, "/?#"));
+    begin = at ? at + 1 : begin;
+    host = slice_from(begin, strcspn(begin, "/?#"));
+    host.size = host.size < HOST_SIZE_MAX ? host.size : HOST_SIZE_MAX;
+    return host;
+}
+
+static void add_missing_keys(const struct readiness_facts *facts, struct admin_health *health)
+{
+    const struct slice host = host_of(facts->missing_url);
+    char others[32] = "";
+
+    if (facts->missing_count > 1) {
+        (void)snprintf(others, sizeof(others), ", nor %u others", facts->missing_count - 1);
+    }
+    add_line(health,
+             "not ready: the key set of %.*s has not come yet%s: its tokens are answered with 503 "
+             "(token.keys)\n",
+             (int)host.size, (const char *)host.data, others);
+}
+
 void readiness_look(struct readiness *readiness, const struct readiness_facts *facts,
                     struct admin_health *health)
 {
@@ -50,6 +80,9 @@ void readiness_look(struct readiness *readiness, const struct readiness_facts *f
                  " connections are open; above %" PRIu64 " until below %" PRIu64
                  " (admin.ready_high_water)\n",
                  facts->open, facts->capacity, mark - 1, mark - mark / GAP_SHARE);
+    }
+    if (facts->missing_url) {
+        add_missing_keys(facts, health);
     }
     if (facts->broker_problem) {
         add_line(health, "not ready: %s\n", facts->broker_problem);

@@ -18,6 +18,8 @@ struct readiness_facts {
     uint64_t capacity;
     uint32_t high_percent;      /* of the capacity: the mark; 0: none */
     const char *broker_problem; /* NULL: none */
+    uint32_t missing_count;     /* key sets by URL that have not come yet */
+    const char *missing_url;    /* of the first of them; NULL: none */
     uint32_t silent_shard;      /* see alive.h; NONE: all tick */
 };
 

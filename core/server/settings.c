@@ -39,13 +39,18 @@ int settings_open_certificates(struct settings *settings, char *message, size_t 
 static void copy_documents(struct settings *settings, struct key_sources *sources,
                            struct token_key_options *keys, char **documents)
 {
-    settings->lacks_keys = false;
+    settings->missing_count = 0;
+    settings->missing_url = NULL;
     for (uint32_t i = 0; i < settings->options->token.key_count; i++) {
         size_t size = 0;
         if (token_key_is_url(keys[i].path)) {
             documents[i] = key_sources_copy(sources, keys[i].path, &size);
             keys[i].document = slice_from(documents[i], size);
-            settings->lacks_keys = settings->lacks_keys || !documents[i];
+            if (!documents[i]) {
+                settings->missing_url =
+                    settings->missing_url ? settings->missing_url : keys[i].path;
+                settings->missing_count++;
+            }
         }
     }
 }

@@ -31,7 +31,8 @@ struct settings {
     struct networks allowed;
     struct networks trusted; /* proxies */
     bool allows_all;         /* there is no list of those who may come */
-    bool lacks_keys;         /* a key set has not come yet */
+    uint32_t missing_count;  /* key sets by URL that have not come yet */
+    const char *missing_url; /* of the first of them, in the options; NULL: all have come */
     struct settings *base;   /* all but the token keys is lent by these; NULL: all is its own */
     uint32_t dependents;     /* of which these are the base */
     uint64_t number;         /* counts up; from settings_publish on */

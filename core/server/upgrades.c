@@ -193,7 +193,7 @@ static bool keys_are_missing(const struct shard *shard)
     if (shard->server->key_sources) {
         key_sources_wish(shard->server->key_sources);
     }
-    return shard->settings && shard->settings->lacks_keys;
+    return shard->settings && shard->settings->missing_count > 0;
 }
 
 /* The request is whole and well-formed. */

@@ -10,6 +10,8 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 from keys import Folder
 from limpet import LIMPET, PATIENCE, Server, b64url, main, sign, wait_until
@@ -100,6 +102,15 @@ admin: {{control: {self.folder.at("control")}}}
         token = self.folder.sign(name, header, {"sub": "a", "exp": int(time.time()) + 600})
         return server.status_of(server.request(token=token))[0]
 
+    def health(self, server, probe="ready"):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.admin_port}/health/{probe}",
+                                        timeout=PATIENCE) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
     def reload(self):
         ran = subprocess.run([LIMPET, "reload", "--control", self.folder.at("control")], capture_output=True,
                              text=True, timeout=PATIENCE, check=False)
@@ -158,10 +169,37 @@ admin: {{control: {self.folder.at("control")}}}
         server = self.serve()
         server.wait_for_log("a key set is not there")
         self.assertEqual(self.status(server, "one"), 503)
+        status, text = self.health(server)
+        self.assertEqual(status, 503)
+        self.assertIn(f"not ready: the key set of localhost:{port} has not come yet", text)
+        self.assertNotIn("/keys", text)
+        self.assertEqual(self.health(server, "live")[0], 200, "a new start would not bring it")
+        self.assertEqual(server.metric("limpet_jwks_missing"), 1)
         self.host = Host(self.folder, port)
         self.host.give(self.set_of("one"))
         wait_until(lambda: self.status(server, "one") == 101, "the keys have come")
         self.assertEqual(self.status(server, "two"), 401)
+        wait_until(lambda: self.health(server) == (200, "ready\n"), lambda: self.health(server))
+        self.assertEqual(server.metric("limpet_jwks_missing"), 0)
+
+    def test_ready_while_an_old_set_goes_on(self):
+        server = self.serve()
+        self.host.give(b"", status=500)
+        wait_until(lambda: self.status(server, "one", "unknown") == 401 and
+                   server.metric("limpet_jwks_fetches_total", result="failed") > 0, server.log_text)
+        self.assertEqual(self.health(server), (200, "ready\n"))
+
+    def test_ready_waits_for_each_set(self):
+        """Also beside a file whose keys are good already."""
+        path = self.folder.write("file.json", json.dumps(self.set_of("file")))
+        self.host.give(b"", status=500)
+        server = self.enterContext(Server(options=self.options("jwks_cooldown: 1s").replace(
+            f'[{{path: "{self.host.url}"}}]', f'[{{path: {path}}}, {{path: "{self.host.url}"}}]')))
+        self.assertEqual([self.status(server, name) for name in ("file", "one")], [101, 503])
+        self.assertEqual(self.health(server)[0], 503)
+        self.host.give(self.set_of("one"))
+        wait_until(lambda: self.health(server)[0] == 200, lambda: self.health(server))
+        self.assertEqual(self.status(server, "one"), 101)
 
     def test_new_keys_are_not_lost_for_a_file_that_is_bad_then(self):
         """All token keys are read when a key set has changed: one that cannot be just then only puts it off."""

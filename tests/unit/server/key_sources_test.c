@@ -119,6 +119,7 @@ static void test_the_first_fetch(void **state)
     assert_true(key_sources_changed(sources));
     add(); /* it is there */
     assert_int_equal(https_host_count(host), 1);
+    assert_int_equal(counter_read(&counts->missing), 0);
 }
 
 /* What comes first is no key set: named, counted, and the thread's from then on. */
@@ -411,10 +412,12 @@ static void test_the_thread_goes_on_asking(void **state)
     (void)state;
     https_host_give(host, "/keys", 503, "", "");
     assert_int_equal(key_sources_add(sources, &options, message, sizeof(message)), -1);
+    assert_int_equal(counter_read(&counts->missing), 1);
     https_host_give(host, "/keys", 200, "", ONE);
     key_sources_use(sources, &options);
     await_change();
     expect_document("/keys", ONE);
+    assert_int_equal(counter_read(&counts->missing), 0);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_all, close_all)

@@ -85,6 +85,36 @@ static void test_every_reason_has_its_line(void **state)
     assert_string_equal(health.not_live, "");
 }
 
+static void test_key_sets_that_have_not_come(void **state)
+{
+    static const char *const urls[] = {
+        "https://id.example:8443/a/secret?key=secret", "https://id.example:8443",
+        "https://id.example:8443?key=secret", "https://id.example:8443#secret",
+        "https://me:secret@id.example:8443/a@b"};
+    char long_url[512] = "https://";
+
+    (void)state;
+    facts.missing_count = 1;
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        facts.missing_url = urls[i];
+        assert_false(is_ready(0));
+        assert_string_equal(
+            health.not_ready,
+            "not ready: the key set of id.example:8443 has not come yet: its tokens "
+            "are answered with 503 (token.keys)\n");
+        assert_string_equal(health.not_live, ""); /* a new start would not bring it */
+    }
+    facts.missing_count = 3;
+    assert_false(is_ready(0));
+    assert_non_null(strstr(health.not_ready, "id.example:8443 has not come yet, nor 2 others: "));
+    memset(long_url + 8, 'x', sizeof(long_url) - 9);
+    facts.missing_url = long_url;
+    assert_false(is_ready(0));
+    assert_true(strlen(health.not_ready) < 300); /* other reasons have room */
+    facts.missing_url = NULL;
+    assert_true(is_ready(0));
+}
+
 static void test_a_text_that_is_too_long_ends(void **state)
 {
     char text[2 * sizeof(health.not_ready)];
@@ -105,6 +135,7 @@ int main(void)
         cmocka_unit_test_setup(test_both_sides_of_the_mark, setup),
         cmocka_unit_test_setup(test_marks_at_the_ends_of_the_range, setup),
         cmocka_unit_test_setup(test_every_reason_has_its_line, setup),
+        cmocka_unit_test_setup(test_key_sets_that_have_not_come, setup),
         cmocka_unit_test_setup(test_a_text_that_is_too_long_ends, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

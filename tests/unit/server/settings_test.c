@@ -97,9 +97,9 @@ static size_t count_on_desk(void)
 }
 
 /* A token of the key whose secret stands in the file just now. */
-static char *make_token(void)
+static char *make_token_of(uint32_t number)
 {
-    struct token_key_options key = {.algorithm = "HS256", .path = options.token.keys[0].path};
+    struct token_key_options key = {.algorithm = "HS256", .path = options.token.keys[number].path};
     const struct token_options token_options = {
         .keys = &key, .key_count = 1, .token_size_max = 8192};
     const struct token_request request = {
@@ -108,6 +108,11 @@ static char *make_token(void)
 
     assert_non_null(token);
     return token;
+}
+
+static char *make_token(void)
+{
+    return make_token_of(0);
 }
 
 static enum token_outcome check(const struct settings *settings, const char *token)
@@ -266,7 +271,30 @@ static void test_no_token_no_keys(void **state)
     set("token.required", "false");
     const struct settings *settings = publish();
     assert_null(settings->token_keys);
-    assert_false(settings->lacks_keys);
+    assert_int_equal(settings->missing_count, 0);
+}
+
+/* Beside those that are there. */
+static void test_key_sets_that_have_not_come(void **state)
+{
+    char keys[512];
+
+    (void)state;
+    const struct settings *settings = publish();
+    assert_int_equal(settings->missing_count, 0);
+    assert_null(settings->missing_url);
+    (void)snprintf(keys, sizeof(keys), "https://id.example/a,HS256:%s,https://id.example/b",
+                   options.token.keys[0].path);
+    set("token.keys", keys);
+    settings = publish();
+    assert_int_equal(settings->missing_count, 2);
+    assert_string_equal(settings->missing_url, "https://id.example/a");
+    char *token = make_token_of(1);
+    assert_int_equal(check(settings, token), TOKEN_GOOD);
+    free(token);
+    settings = renew();
+    assert_int_equal(settings->missing_count, 2);
+    assert_string_equal(settings->missing_url, "https://id.example/a");
 }
 
 static void test_own_options_go_with_them(void **state)
@@ -343,6 +371,7 @@ int main(void)
         TEST(test_renewed_keys_are_read_anew),
         TEST(test_keys_that_cannot_be_read_change_nothing),
         TEST(test_no_token_no_keys),
+        TEST(test_key_sets_that_have_not_come),
         TEST(test_own_options_go_with_them),
         TEST(test_networks),
         TEST(test_certificates_that_are_not_there),
