@@ -1,9 +1,9 @@
 #include "server/key_sources.h"
 
-#include "admin/fetch.h"
 #include "base/clock.h"
 #include "io/bell.h"
-#include "server/key_list.h"
+#include "server/key_cache.h"
+#include "server/key_fetch.h"
 #include "server/supervisor.h"
 #include "session/token.h"
 
@@ -13,11 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DOCUMENT_SIZE_MAX (1u << 20)
-#define MESSAGE_SIZE      1024
-#define WAIT_MS_MAX       60000
-#define HTTP_OK           200
-#define FIRST_RETRY_MS    2000 /* while there are no keys */
+#define MESSAGE_SIZE   KEY_FETCH_MESSAGE_SIZE
+#define WAIT_MS_MAX    60000
+#define FIRST_RETRY_MS 2000 /* while there are no keys */
 
 #define FETCHES(value, field)                                                                      \
     {                                                                                              \
@@ -33,6 +31,8 @@ const struct metric key_source_metrics[] = {
      METRIC_COUNTER, NULL, NULL, offsetof(struct key_source_counts, symmetric), 0, NULL, NULL},
     {"limpet_jwks_missing", "Key sets by URL that have not come yet.", METRIC_GAUGE, NULL, NULL,
      offsetof(struct key_source_counts, missing), 0, NULL, NULL},
+    {"limpet_jwks_from_cache", "Key sets in use from the cache, not fetched since the start.",
+     METRIC_GAUGE, NULL, NULL, offsetof(struct key_source_counts, cached), 0, NULL, NULL},
     {"limpet_jwks_age_seconds", "Since the oldest key set in use was fetched.", METRIC_AGE_MS, NULL,
      NULL, offsetof(struct key_source_counts, oldest_ms), 0, NULL, NULL},
 };
@@ -42,17 +42,12 @@ struct key_source {
     char *url;
     char *document; /* NULL: none yet */
     size_t size;
+    bool is_from_cache; /* and was not fetched since */
+    bool is_unsaved;
+    int64_t fetched_s; /* Unix time, for the cache */
     uint64_t fetched_ms;
     uint64_t tried_ms;
     uint64_t next_ms;
-};
-
-/* What of the options a fetch needs. */
-struct fetch_rules {
-    char *ca_file; /* NULL: the system's */
-    uint64_t refresh_ms;
-    uint64_t cooldown_ms;
-    uint32_t timeout_ms;
 };
 
 struct key_sources {
@@ -63,21 +58,15 @@ struct key_sources {
     struct counter stop;
     pthread_t thread;
     bool has_thread;
+    bool cannot_save; /* the thread's: it was said */
     struct key_source_counts counts;
 
     pthread_mutex_t mutex; /* of what follows */
     struct key_source list[OPTIONS_KEYS_MAX];
     uint32_t count;
-    struct fetch_rules rules;
+    struct key_fetch_rules rules;
     struct key_list keys; /* of the options, without documents */
     bool has_changed;
-};
-
-/* One fetch: copies, so that it can take its time without the mutex. */
-struct job {
-    char *url;
-    struct fetch_rules rules;
-    struct key_list keys; /* with the documents of other sources */
 };
 
 static char *copy(const char *text)
@@ -100,10 +89,10 @@ static char *copy_document(const struct key_source *source)
 /* --- one fetch -------------------------------------------------------------------------------- */
 
 /* With the mutex. */
-static void job_open(const struct key_sources *sources, const char *url, struct job *job)
+static void prepare(const struct key_sources *sources, const char *url, struct key_fetch *job)
 {
-    *job = (struct job){.url = copy(url), .rules = sources->rules};
-    job->rules.ca_file = copy(sources->rules.ca_file);
+    job->url = copy(url);
+    key_fetch_rules_copy(&job->rules, &sources->rules);
     key_list_copy(&job->keys, &sources->keys);
     for (uint32_t i = 0; i < sources->count; i++) {
         const struct key_source *source = &sources->list[i];
@@ -115,57 +104,23 @@ static void job_open(const struct key_sources *sources, const char *url, struct 
     }
 }
 
-static void job_close(struct job *job)
-{
-    free(job->url);
-    free(job->rules.ca_file);
-    key_list_free(&job->keys);
-}
-
-/* KEY_LIST_GOOD: the answer's block is the caller's. */
-static enum key_list_outcome fetch_document(const struct key_sources *sources,
-                                            const struct job *job, struct fetch_answer *answer,
-                                            size_t *symmetric, char *message)
-{
-    const struct fetch_request request = {
-        .url = job->url,
-        .ca_file = job->rules.ca_file,
-        .stop = &sources->stop,
-        .timeout_ms = job->rules.timeout_ms,
-        .size_max = DOCUMENT_SIZE_MAX,
-    };
-    enum key_list_outcome outcome = KEY_LIST_BAD;
-
-    if (fetch(&request, answer, message, MESSAGE_SIZE) != 0) {
-        return KEY_LIST_BAD;
-    }
-    if (answer->status != HTTP_OK) {
-        (void)snprintf(message, MESSAGE_SIZE, "%s: answers with status %ld", job->url,
-                       answer->status);
-    } else {
-        outcome = key_list_check(&job->keys, job->url, slice_from(answer->data, answer->size),
-                                 symmetric, message, MESSAGE_SIZE);
-    }
-    if (outcome != KEY_LIST_GOOD) {
-        free(answer->data);
-    }
-    return outcome;
-}
-
 static void note_what_is_there(struct key_sources *sources)
 {
     uint64_t oldest_ms = 0;
     uint64_t missing = 0;
+    uint64_t cached = 0;
 
     for (uint32_t i = 0; i < sources->count; i++) {
         const struct key_source *source = &sources->list[i];
         missing += !source->document;
+        cached += source->is_from_cache;
         if (source->document && (oldest_ms == 0 || source->fetched_ms < oldest_ms)) {
             oldest_ms = source->fetched_ms;
         }
     }
     counter_set(&sources->counts.oldest_ms, oldest_ms);
     counter_set(&sources->counts.missing, missing);
+    counter_set(&sources->counts.cached, cached);
 }
 
 static struct key_source *find(struct key_sources *sources, const char *url)
@@ -179,7 +134,7 @@ static struct key_source *find(struct key_sources *sources, const char *url)
 }
 
 /* Between refreshes at most token.jwks_refresh, and at least token.jwks_cooldown. */
-static uint64_t next_after(const struct fetch_rules *rules, uint32_t max_age_s)
+static uint64_t next_after(const struct key_fetch_rules *rules, uint32_t max_age_s)
 {
     uint64_t wait_ms = rules->refresh_ms;
 
@@ -207,6 +162,9 @@ static bool take_document(struct key_sources *sources, const char *url, struct f
         free(source->document);
         source->document = answer->data;
         source->size = answer->size;
+        source->is_from_cache = false;
+        source->is_unsaved = true;
+        source->fetched_s = (int64_t)time(NULL);
         source->fetched_ms = clock_now_ms();
         source->tried_ms = source->fetched_ms;
         source->next_ms = source->fetched_ms + next_after(&sources->rules, answer->max_age_s);
@@ -232,13 +190,13 @@ static void note_failure(struct key_sources *sources, const char *url,
     pthread_mutex_unlock(&sources->mutex);
 }
 
-static bool refresh(struct key_sources *sources, const struct job *job, char *message)
+static bool refresh(struct key_sources *sources, const struct key_fetch *job, char *message)
 {
     struct fetch_answer answer;
     size_t symmetric = 0;
 
     const enum key_list_outcome outcome =
-        fetch_document(sources, job, &answer, &symmetric, message);
+        key_fetch_run(job, &sources->stop, &answer, &symmetric, message);
     if (outcome != KEY_LIST_GOOD) {
         note_failure(sources, job->url, outcome);
         return false;
@@ -250,10 +208,99 @@ static bool refresh(struct key_sources *sources, const struct job *job, char *me
     return true;
 }
 
+/* --- the cache -------------------------------------------------------------------------------- */
+
+/* A copy of one that is not in the cache yet; false: there is none. */
+static bool next_unsaved(struct key_sources *sources, char **folder, char **url,
+                         struct key_cache_entry *entry)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&sources->mutex);
+    for (uint32_t i = 0; i < sources->count && sources->rules.cache && !found; i++) {
+        struct key_source *source = &sources->list[i];
+        if (source->is_unsaved) {
+            source->is_unsaved = false;
+            *folder = copy(sources->rules.cache);
+            *url = copy(source->url);
+            *entry = (struct key_cache_entry){.document = copy_document(source),
+                                              .size = source->size,
+                                              .fetched_s = source->fetched_s};
+            found = true;
+        }
+    }
+    pthread_mutex_unlock(&sources->mutex);
+    return found;
+}
+
+/* The thread's, for a disk may be slow. What cannot be written is written after the next fetch. */
+static void save(struct key_sources *sources)
+{
+    char message[MESSAGE_SIZE];
+    char *folder;
+    char *url;
+    struct key_cache_entry entry;
+
+    while (next_unsaved(sources, &folder, &url, &entry)) {
+        const bool is_saved = key_cache_write(folder, url, &entry, message, sizeof(message)) == 0;
+        if (!is_saved && !sources->cannot_save) {
+            LOG(LOG_WARN, "a key set cannot be kept on disk", log_text("reason", message));
+        }
+        sources->cannot_save = !is_saved;
+        free(folder);
+        free(url);
+        free(entry.document);
+    }
+}
+
+/* Takes the entry's block. */
+static void put_back(struct key_sources *sources, const char *url,
+                     const struct key_cache_entry *entry)
+{
+    const int64_t age_s = (int64_t)time(NULL) - entry->fetched_s;
+    const uint64_t age_ms = age_s > 0 ? (uint64_t)age_s * 1000 : 0;
+
+    LOG(LOG_WARN, "a key set is from the cache until its host can be reached", log_text("url", url),
+        log_number("age_s", age_s));
+    pthread_mutex_lock(&sources->mutex);
+    struct key_source *source = find(sources, url);
+    ASSERT(source != NULL);
+    ASSERT(source->document == NULL);
+    const uint64_t now_ms = clock_now_ms();
+    source->document = entry->document;
+    source->size = entry->size;
+    source->is_from_cache = true;
+    source->fetched_s = entry->fetched_s;
+    source->fetched_ms = now_ms > age_ms ? now_ms - age_ms : 1; /* not before the machine's start */
+    note_what_is_there(sources);
+    pthread_mutex_unlock(&sources->mutex);
+}
+
+static void restore(struct key_sources *sources, const struct key_fetch *job)
+{
+    char message[MESSAGE_SIZE];
+    struct key_cache_entry entry;
+    size_t symmetric;
+    const enum key_cache_outcome outcome =
+        key_cache_read(job->rules.cache, job->url, &entry, message, sizeof(message));
+
+    if (outcome == KEY_CACHE_NONE) {
+        return;
+    }
+    if (outcome == KEY_CACHE_FOUND &&
+        key_list_check(&job->keys, job->url, slice_from(entry.document, entry.size), &symmetric,
+                       message, sizeof(message)) == KEY_LIST_GOOD) {
+        put_back(sources, job->url, &entry);
+        return;
+    }
+    LOG(LOG_WARN, "a key set in the cache is of no use", log_text("reason", message));
+    free(entry.document);
+}
+
 /* --- the thread ------------------------------------------------------------------------------- */
 
 /* The next source that is due, or *wait_ms until one is. */
-static bool next_due(struct key_sources *sources, struct job *due, uint32_t *wait_ms)
+static bool next_due(struct key_sources *sources, struct key_fetch *due, uint32_t *wait_ms)
 {
     const bool is_wished = atomic_load(&sources->is_wished);
     bool found = false;
@@ -271,7 +318,7 @@ static bool next_due(struct key_sources *sources, struct job *due, uint32_t *wai
         const uint64_t cool_ms = source->tried_ms + sources->rules.cooldown_ms;
         const uint64_t at_ms = is_wanted && cool_ms < source->next_ms ? cool_ms : source->next_ms;
         if (at_ms <= now_ms) {
-            job_open(sources, source->url, due);
+            prepare(sources, source->url, due);
             found = true;
         } else if (at_ms - now_ms < *wait_ms) {
             *wait_ms = (uint32_t)(at_ms - now_ms);
@@ -287,7 +334,7 @@ static bool next_due(struct key_sources *sources, struct job *due, uint32_t *wai
     return found;
 }
 
-static void refresh_due(struct key_sources *sources, struct job *due)
+static void refresh_due(struct key_sources *sources, struct key_fetch *due)
 {
     char message[MESSAGE_SIZE];
 
@@ -297,17 +344,18 @@ static void refresh_due(struct key_sources *sources, struct job *due)
         LOG(LOG_ERROR, "key set not fetched, the keys that are there stay",
             log_text("reason", message));
     }
-    job_close(due);
+    key_fetch_free(due);
 }
 
 static void *run(void *context)
 {
     struct key_sources *sources = context;
-    struct job due;
+    struct key_fetch due;
     uint32_t wait_ms;
 
     pthread_setname_np(pthread_self(), "keys");
     while (counter_read(&sources->stop) == 0) {
+        save(sources);
         if (next_due(sources, &due, &wait_ms)) {
             refresh_due(sources, &due);
             continue;
@@ -359,7 +407,7 @@ void key_sources_close(struct key_sources *sources)
     for (uint32_t i = 0; i < sources->count; i++) {
         forget(&sources->list[i]);
     }
-    free(sources->rules.ca_file);
+    key_fetch_rules_free(&sources->rules);
     key_list_free(&sources->keys);
     bell_close(&sources->wishes);
     bell_close(&sources->changes);
@@ -371,13 +419,8 @@ static void set_rules(struct key_sources *sources, const struct options *options
 {
     key_list_free(&sources->keys);
     key_list_from(&sources->keys, options);
-    free(sources->rules.ca_file);
-    sources->rules = (struct fetch_rules){
-        .ca_file = copy(options->token.jwks_ca_file),
-        .refresh_ms = (uint64_t)options->token.jwks_refresh_s * 1000,
-        .cooldown_ms = (uint64_t)options->token.jwks_cooldown_s * 1000,
-        .timeout_ms = options->token.jwks_timeout_ms,
-    };
+    key_fetch_rules_free(&sources->rules);
+    key_fetch_rules_from(&sources->rules, options);
 }
 
 /* The new ones, without their documents. */
@@ -398,16 +441,41 @@ static void add_missing(struct key_sources *sources, const struct options *optio
 }
 
 /* The source has no document and was never asked: after that it is the thread's to ask again. */
-static bool open_first_job(struct key_sources *sources, const char *url, struct job *job)
+static bool open_first_job(struct key_sources *sources, const char *url, struct key_fetch *job)
 {
     pthread_mutex_lock(&sources->mutex);
     const struct key_source *source = find(sources, url);
     const bool is_first = source && !source->document && source->tried_ms == 0;
     if (is_first) {
-        job_open(sources, url, job);
+        prepare(sources, url, job);
     }
     pthread_mutex_unlock(&sources->mutex);
     return is_first;
+}
+
+/* One that has no document; it was asked for one. */
+static bool open_missing_job(struct key_sources *sources, uint32_t number, struct key_fetch *job)
+{
+    pthread_mutex_lock(&sources->mutex);
+    const bool is_missing = sources->rules.cache && !sources->list[number].document;
+    if (is_missing) {
+        prepare(sources, sources->list[number].url, job);
+    }
+    pthread_mutex_unlock(&sources->mutex);
+    return is_missing;
+}
+
+bool key_sources_restore(struct key_sources *sources)
+{
+    ASSERT(!sources->has_thread);
+    for (uint32_t i = 0; i < sources->count; i++) {
+        struct key_fetch job;
+        if (open_missing_job(sources, i, &job)) {
+            restore(sources, &job);
+            key_fetch_free(&job);
+        }
+    }
+    return counter_read(&sources->counts.missing) == 0;
 }
 
 int key_sources_add(struct key_sources *sources, const struct options *options, char *message,
@@ -418,7 +486,7 @@ int key_sources_add(struct key_sources *sources, const struct options *options, 
 
     add_missing(sources, options);
     for (uint32_t i = 0; i < options->token.key_count; i++) {
-        struct job job;
+        struct key_fetch job;
         if (!open_first_job(sources, options->token.keys[i].path, &job)) {
             continue;
         }
@@ -427,7 +495,7 @@ int key_sources_add(struct key_sources *sources, const struct options *options, 
             (void)snprintf(message, message_size, "token.keys: %s", reason);
             result = -1;
         }
-        job_close(&job);
+        key_fetch_free(&job);
     }
     return result;
 }

@@ -20,6 +20,7 @@ struct key_source_counts {
     struct counter clashing;  /* good by themselves, but not beside the other keys */
     struct counter symmetric; /* keys in good sets, left out */
     struct counter missing;   /* sources that have never given a good one */
+    struct counter cached;    /* sources whose set is from the cache, and was not fetched since */
     struct counter oldest_ms; /* when the oldest of the key sets was fetched; monotonic clock */
 };
 
@@ -34,6 +35,10 @@ void key_sources_close(struct key_sources *sources); /* ends the thread; NULL: n
  * when one could not be had (it is asked again later). */
 MUST_CHECK int key_sources_add(struct key_sources *sources, const struct options *options,
                                char *message, size_t message_size);
+
+/* The main thread, at the start and before key_sources_use: whoever could not be had gets what the
+ * cache has of it. True when none is missing now. */
+MUST_CHECK bool key_sources_restore(struct key_sources *sources);
 
 /* The main thread: these options hold from now on: forgets other sources, starts the thread when
  * there is need for one. */

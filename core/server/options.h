@@ -108,6 +108,7 @@ struct options {
         uint32_t channels_max;     /* 128 a token */
         uint32_t channel_size_max; /* 255 bytes */
         char *jwks_ca_file;        /* PEM; NULL: the system's */
+        char *jwks_cache;          /* folder of the last good key sets; NULL: none */
         uint32_t jwks_refresh_s;   /* 10 min: between two fetches of a key set by URL */
         uint32_t jwks_cooldown_s;  /* 30 s: after a failure, and for unknown keys */
         uint32_t jwks_timeout_ms;  /* 5 s */

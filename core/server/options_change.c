@@ -30,6 +30,7 @@ static const char *const live[] = {
     "token.require_expiry",
     "token.size_max",
     "token.jwks_ca_file",
+    "token.jwks_cache",
     "token.jwks_refresh",
     "token.jwks_cooldown",
     "token.jwks_timeout",

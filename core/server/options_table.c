@@ -115,6 +115,9 @@ static const struct option_row rows[] = {
          "Longest name of a channel"),
     TEXT("token.jwks_ca_file", token.jwks_ca_file, NULL, OPTION_ANY,
          "PEM file of the authorities to trust for key sets by URL; unset: the system's"),
+    TEXT("token.jwks_cache", token.jwks_cache, NULL, OPTION_ANY,
+         "Folder for the last good key sets by URL, for a start while their host is away; unset: "
+         "none"),
     SECONDS("token.jwks_refresh", token.jwks_refresh_s, "10m", 1, 7 * DAY_S, OPTION_ANY,
             "Between two fetches of a key set by URL; sooner if its Cache-Control says so"),
     SECONDS("token.jwks_cooldown", token.jwks_cooldown_s, "30s", 1, 3600, OPTION_ANY,

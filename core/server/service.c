@@ -106,6 +106,10 @@ static int open_key_sources(struct service *service, const struct options *optio
     if (is_check) {
         return service_fail(message);
     }
+    if (key_sources_restore(service->key_sources)) {
+        LOG(LOG_ERROR, "a key set could not be fetched", log_text("reason", message));
+        return 0;
+    }
     LOG(LOG_ERROR, "a key set is not there: 503 until it has come", log_text("reason", message));
     return 0;
 }

@@ -182,6 +182,51 @@ admin: {{control: {self.folder.at("control")}}}
         wait_until(lambda: self.health(server) == (200, "ready\n"), lambda: self.health(server))
         self.assertEqual(server.metric("limpet_jwks_missing"), 0)
 
+    def test_a_start_from_the_cache(self):
+        cache = os.path.join(self.folder.path, "cache")
+        os.mkdir(cache, 0o700)
+        more = f"jwks_cooldown: 1s\n  jwks_cache: {cache}"
+        with Server(options=self.options(more)) as server:
+            self.assertEqual(self.status(server, "one"), 101)
+            wait_until(lambda: [name for name in os.listdir(cache) if name.endswith(".jwks")], "it is kept")
+        (name,) = os.listdir(cache)
+        path = os.path.join(cache, name)
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        port = self.host.port
+        self.host.close()
+        with Server(options=self.options(more)) as server:
+            server.wait_for_log("a key set is from the cache until its host can be reached")
+            self.assertRegex(server.log_text(), rf"url=\S*localhost:{port}/keys\S* age_s=\d+")
+            self.assertEqual(self.status(server, "one"), 101)
+            self.assertEqual(self.status(server, "two"), 401)
+            self.assertEqual(self.health(server), (200, "ready\n"))
+            self.assertEqual([server.metric(f"limpet_jwks_{name}") for name in ("from_cache", "missing")], [1, 0])
+            self.host = Host(self.folder, port)
+            self.host.give(self.set_of("two"))
+            wait_until(lambda: self.status(server, "two") == 101, server.log_text)
+            self.assertEqual(server.metric("limpet_jwks_from_cache"), 0)
+            wait_until(lambda: b'"two"' in self.folder.read(path), "the new one is kept")
+        self.host.close()
+        with open(path, "r+b") as file:
+            file.truncate(os.path.getsize(path) - 1)
+        with Server(options=self.options(more)) as server:
+            server.wait_for_log("a key set in the cache is of no use")
+            server.wait_for_log("a key set is not there")
+            self.assertIn(path, server.log_text())
+            self.assertEqual(self.status(server, "two"), 503)
+            self.assertEqual(self.health(server)[0], 503)
+        status, output = self.check(self.options(more))
+        self.assertEqual(status, 1, "`limpet check` asks the host, and not the cache")
+        self.assertIn(self.host.url, output)
+
+    def test_a_cache_that_cannot_be_written(self):
+        server = self.serve("jwks_cooldown: 1s\n  jwks_refresh: 1s\n  jwks_cache: /nowhere/at/all")
+        server.wait_for_log("a key set cannot be kept on disk")
+        self.assertIn("token.jwks_cache has to be a folder", server.log_text())
+        wait_until(lambda: server.metric("limpet_jwks_fetches_total", result="good") > 3, server.metrics_text)
+        self.assertEqual(self.status(server, "one"), 101)
+        self.assertEqual(server.log_text().count("cannot be kept on disk"), 1, "said once")
+
     def test_ready_while_an_old_set_goes_on(self):
         server = self.serve()
         self.host.give(b"", status=500)

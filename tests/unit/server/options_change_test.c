@@ -107,6 +107,7 @@ static void test_what_can_change(void **state)
         {"token.require_expiry", "false"},
         {"token.size_max", "1KB"},
         {"token.jwks_ca_file", "/ca.pem"},
+        {"token.jwks_cache", "/cache"},
         {"token.jwks_refresh", "1m"},
         {"token.jwks_cooldown", "1m"},
         {"token.jwks_timeout", "1s"},
