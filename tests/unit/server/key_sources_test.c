@@ -2,109 +2,18 @@
  * Goal: a key set by URL is fetched once at the start, again when it is old and when a token wishes
  * for it, but at most once in a cool-down; only what differs is a change, and whatever the host
  * answers, the last good set stays: also beside a set that could not stand with the other keys.
- * Secrets are not taken from a URL. A cache on disk has each good set, and gives it back when the
- * host is away at the start, and only then.
+ * Secrets are not taken from a URL.
  */
-#include "server/key_sources.h"
+#include "key_sources_tool.h"
 
 #include "admin/fetch.h"
-#include "base/clock.h"
-#include "https_host.h"
-#include "server/key_cache.h"
 
-#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
-
-#define WAIT_MS 60000 /* only a broken one lets it pass */
-#define ONE     KEY_SET(EC_KEY("one", 0))
-#define TWO     KEY_SET(EC_KEY("two", 1))
-#define BOTH    KEY_SET(EC_KEY("one", 0) "," EC_KEY("two", 1))
-
-static struct child_folder folder;
-static struct https_host *host;
-static struct options options;
-static struct key_sources *sources;
-static const struct key_source_counts *counts;
-static char message[1024];
-
-static void set(const char *name, const char *value)
-{
-    if (options_set(&options, name, value, message, sizeof(message)) != 0) {
-        fail_msg("%s", message);
-    }
-}
-
-static int open_all(void **state)
-{
-    (void)state;
-    child_folder_open(&folder);
-    host = https_host_open(&folder);
-    options_init(&options);
-    set("token.jwks_ca_file", https_host_ca(host));
-    set("token.jwks_cooldown", "1h");
-    set("token.keys", https_host_url(host, "/keys"));
-    https_host_give(host, "/keys", 200, "", ONE);
-    sources = key_sources_open(message, sizeof(message));
-    counts = sources ? key_sources_counts(sources) : NULL;
-    return sources ? 0 : -1;
-}
-
-static int close_all(void **state)
-{
-    (void)state;
-    key_sources_close(sources);
-    options_free(&options);
-    https_host_close(host);
-    child_folder_close(&folder);
-    return 0;
-}
-
-static void add(void)
-{
-    if (key_sources_add(sources, &options, message, sizeof(message)) != 0) {
-        fail_msg("%s", message);
-    }
-}
-
-static void expect_document(const char *path, const char *expected)
-{
-    size_t size = 0;
-    char *document = key_sources_copy(sources, https_host_url(host, path), &size);
-
-    if (expected) {
-        assert_non_null(document);
-        assert_int_equal(size, strlen(expected));
-        assert_memory_equal(document, expected, size);
-    } else {
-        assert_null(document);
-    }
-    free(document);
-}
-
-static void await_change(void)
-{
-    struct pollfd wait = {.fd = key_sources_fd(sources), .events = POLLIN};
-
-    do {
-        assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
-    } while (!key_sources_changed(sources));
-}
-
-static void await_count(const struct counter *counter, uint64_t value)
-{
-    static const struct timespec pause = {.tv_nsec = 1000000};
-
-    for (uint32_t i = 0; i < WAIT_MS && counter_read(counter) < value; i++) {
-        (void)nanosleep(&pause, NULL);
-    }
-    assert_in_range(counter_read(counter), value, UINT64_MAX);
-}
 
 static void test_the_first_fetch(void **state)
 {
@@ -193,9 +102,6 @@ static void test_a_set_of_the_largest_size(void **state)
     free(body);
 }
 
-#define SECRET                                                                                     \
-    "{\"kty\":\"oct\",\"alg\":\"HS256\",\"k\":\"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY\"}"
-
 static void test_a_set_of_symmetric_keys(void **state)
 {
     (void)state;
@@ -229,14 +135,6 @@ static void test_a_stranger(void **state)
     assert_int_equal(key_sources_add(sources, &options, message, sizeof(message)), -1);
     assert_int_equal(https_host_count(host), 0); /* nothing was said to it */
     expect_document("/keys", NULL);
-}
-
-static void set_keys(const char *first, const char *second)
-{
-    char keys[512];
-
-    (void)snprintf(keys, sizeof(keys), "%s,%s", first, second);
-    set("token.keys", keys);
 }
 
 static void test_each_source_by_itself(void **state)
@@ -423,151 +321,6 @@ static void test_the_thread_goes_on_asking(void **state)
     assert_int_equal(counter_read(&counts->missing), 0);
 }
 
-/* --- the cache ------------------------------------------------------------------------------- */
-
-/* What the thread has kept; a look now and then. */
-static void await_saved(const char *path, const char *expected)
-{
-    static const struct timespec pause = {.tv_nsec = 1000000};
-    struct key_cache_entry entry;
-    bool is_same = false;
-
-    for (uint32_t i = 0; i < WAIT_MS && !is_same; i++) {
-        if (key_cache_read(folder.path, https_host_url(host, path), &entry, message,
-                           sizeof(message)) == KEY_CACHE_FOUND) {
-            is_same =
-                entry.size == strlen(expected) && memcmp(entry.document, expected, entry.size) == 0;
-            assert_in_range(entry.fetched_s, 1600000000, time(NULL));
-            free(entry.document);
-        }
-        (void)nanosleep(&pause, NULL);
-    }
-    assert_true(is_same);
-}
-
-static void save(const char *document)
-{
-    char *copied = strdup(document);
-    const struct key_cache_entry entry = {
-        .document = copied, .size = strlen(document), .fetched_s = time(NULL) - 10};
-
-    assert_int_equal(key_cache_write(folder.path, https_host_url(host, "/keys"), &entry, message,
-                                     sizeof(message)),
-                     0);
-    free(copied);
-}
-
-static void start_while_away(void)
-{
-    https_host_give(host, "/keys", 503, "", "");
-    assert_int_equal(key_sources_add(sources, &options, message, sizeof(message)), -1);
-}
-
-static void expect_nothing_restored(void)
-{
-    start_while_away();
-    assert_false(key_sources_restore(sources));
-    expect_document("/keys", NULL);
-    assert_int_equal(counter_read(&counts->cached), 0);
-    assert_int_equal(counter_read(&counts->missing), 1);
-}
-
-static void test_each_good_set_is_saved(void **state)
-{
-    (void)state;
-    set("token.jwks_cache", folder.path);
-    set("token.jwks_cooldown", "1s");
-    set("token.jwks_refresh", "1s");
-    add();
-    assert_true(key_sources_changed(sources));
-    key_sources_use(sources, &options);
-    await_saved("/keys", ONE);
-    https_host_give(host, "/keys", 200, "", TWO);
-    await_change();
-    await_saved("/keys", TWO);
-    https_host_give(host, "/keys", 200, "", KEY_SET(""));
-    await_count(&counts->failed, 1);
-    await_saved("/keys", TWO);
-    assert_int_equal(counter_read(&counts->cached), 0);
-}
-
-static void test_a_start_from_the_cache(void **state)
-{
-    (void)state;
-    set("token.jwks_cache", folder.path);
-    set("token.jwks_cooldown", "1s");
-    save(ONE);
-    start_while_away();
-    assert_true(key_sources_restore(sources));
-    expect_document("/keys", ONE);
-    assert_int_equal(counter_read(&counts->cached), 1);
-    assert_int_equal(counter_read(&counts->missing), 0);
-    assert_in_range(counter_read(&counts->oldest_ms), 1, clock_now_ms() - 10000);
-    https_host_give(host, "/keys", 200, "", TWO);
-    key_sources_use(sources, &options);
-    await_change();
-    expect_document("/keys", TWO);
-    assert_int_equal(counter_read(&counts->cached), 0);
-    await_saved("/keys", TWO);
-}
-
-static void test_the_cache_is_not_for_a_host_that_answers(void **state)
-{
-    (void)state;
-    set("token.jwks_cache", folder.path);
-    save(TWO);
-    add();
-    assert_true(key_sources_restore(sources));
-    expect_document("/keys", ONE);
-    assert_int_equal(counter_read(&counts->cached), 0);
-}
-
-static void test_no_cache(void **state)
-{
-    (void)state;
-    save(ONE);
-    expect_nothing_restored();
-}
-
-static void test_an_empty_cache(void **state)
-{
-    (void)state;
-    set("token.jwks_cache", folder.path);
-    expect_nothing_restored();
-}
-
-static void test_a_saved_set_that_is_of_no_use(void **state)
-{
-    (void)state;
-    set("token.jwks_cache", folder.path);
-    save(KEY_SET(SECRET));
-    expect_nothing_restored();
-}
-
-/* It was good when it was saved; the file's key came since. */
-static void test_a_saved_set_that_clashes(void **state)
-{
-    (void)state;
-    set("token.jwks_cache", folder.path);
-    save(ONE);
-    set_keys(https_host_url(host, "/keys"),
-             child_folder_write(&folder, "keys.json", KEY_SET(EC_KEY("one", 2))));
-    expect_nothing_restored();
-}
-
-static void test_a_folder_that_is_not_there(void **state)
-{
-    (void)state;
-    set("token.jwks_cache", "/nowhere");
-    set("token.jwks_cooldown", "1s");
-    set("token.jwks_refresh", "1s");
-    add();
-    assert_true(key_sources_restore(sources));
-    key_sources_use(sources, &options);
-    await_count(&counts->fetched, 3); /* it goes on */
-    expect_document("/keys", ONE);
-}
-
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_all, close_all)
 
 int main(void)
@@ -596,19 +349,9 @@ int main(void)
         TEST(test_what_is_the_same_is_no_change),
         TEST(test_the_last_good_one_stays),
         TEST(test_the_thread_goes_on_asking),
-        TEST(test_each_good_set_is_saved),
-        TEST(test_a_start_from_the_cache),
-        TEST(test_the_cache_is_not_for_a_host_that_answers),
-        TEST(test_no_cache),
-        TEST(test_an_empty_cache),
-        TEST(test_a_saved_set_that_is_of_no_use),
-        TEST(test_a_saved_set_that_clashes),
-        TEST(test_a_folder_that_is_not_there),
     };
 
-    /* The host writes to clients that had enough; messages of failures are not what is looked at.
-     */
-    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN); /* the host writes to clients that had enough */
     fetch_setup();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
