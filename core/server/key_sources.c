@@ -364,6 +364,7 @@ static void *run(void *context)
         (void)poll(&bell, 1, (int)wait_ms);
         bell_silence(&sources->wishes);
     }
+    save(sources);
     return NULL;
 }
 

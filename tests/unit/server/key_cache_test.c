@@ -187,6 +187,20 @@ static void test_times_that_cannot_be(void **state)
         write_bytes(the_file(), bytes, (size_t)size);
         expect_refusal("it is not whole");
     }
+    /* With a checksum that is right: only what is before 1970 is wrong. */
+    char document[] = DOCUMENT;
+    struct key_cache_entry made = {
+        .document = document, .size = strlen(document), .fetched_s = INT64_MIN};
+    assert_int_equal(key_cache_write(folder.path, URL, &made, message, sizeof(message)), 0);
+    expect_refusal("it is not whole");
+    made.fetched_s = -1;
+    assert_int_equal(key_cache_write(folder.path, URL, &made, message, sizeof(message)), 0);
+    expect_refusal("it is not whole");
+    made.fetched_s = 0;
+    assert_int_equal(key_cache_write(folder.path, URL, &made, message, sizeof(message)), 0);
+    assert_int_equal(load(URL), KEY_CACHE_FOUND);
+    assert_int_equal(entry.fetched_s, 0);
+    free(entry.document);
 }
 
 static void test_a_file_of_another_url(void **state)
