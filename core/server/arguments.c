@@ -95,6 +95,7 @@ static int apply_flags(const struct arguments *arguments, struct options *option
             free(flag);
             return -1;
         }
+        options->lines[arguments->flags[i].index] = 0;
     }
     return 0;
 }

@@ -41,6 +41,8 @@ void options_free(struct options *options)
             option_list_clear(&list);
         }
     }
+    free(options->file);
+    options->file = NULL;
 }
 
 int options_set(struct options *options, const char *name, const char *value, char *message,
@@ -238,14 +240,38 @@ static void validate_listeners(const struct options *options, FILE *errors, int 
            "every address of listen is without TLS (ws://)");
 }
 
+/* "FILE:LINE: " before what is wrong with an option that stands there, "FILE: " before others. */
+static void write_place(const struct options *options, const char *problem, FILE *errors)
+{
+    const struct option_row *row = option_row_find(slice_from(problem, strcspn(problem, ":")));
+    const uint32_t line = row ? options->lines[row - option_row_at(0)] : 0;
+
+    if (options->file && line > 0) {
+        (void)fprintf(errors, "%s:%u: ", options->file, line);
+    } else if (options->file) {
+        (void)fprintf(errors, "%s: ", options->file);
+    }
+}
+
 int options_validate(const struct options *options, FILE *errors)
 {
+    char *text = NULL;
+    size_t size = 0;
     int problems = 0;
+    FILE *lines = open_memstream(&text, &size);
 
-    validate_listeners(options, errors, &problems);
-    validate_token(options, errors, &problems);
-    validate_broker(options, errors, &problems);
-    validate_limits(options, errors, &problems);
-    validate_channels(options, errors, &problems);
+    ASSERT(lines);
+    validate_listeners(options, lines, &problems);
+    validate_token(options, lines, &problems);
+    validate_broker(options, lines, &problems);
+    validate_limits(options, lines, &problems);
+    validate_channels(options, lines, &problems);
+    const int closed = fclose(lines);
+    ASSERT(closed == 0);
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
+        write_place(options, line, errors);
+        (void)fprintf(errors, "%.*s\n", (int)strcspn(line, "\n"), line);
+    }
+    free(text);
     return problems == 0 ? 0 : -1;
 }

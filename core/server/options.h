@@ -21,6 +21,7 @@
 #define OPTIONS_CERTIFICATES_MAX 64
 #define OPTIONS_KEYS_MAX         32
 #define OPTIONS_NAMES_MAX        64
+#define OPTIONS_ROWS_MAX         128 /* options that there can be */
 
 struct option_certificate {
     char *certificate; /* path of PEM chain */
@@ -223,6 +224,10 @@ struct options {
         enum log_format format; /* text */
         enum log_level level;   /* info */
     } log;
+
+    char *file;                       /* that was read; NULL: none */
+    uint32_t lines[OPTIONS_ROWS_MAX]; /* where in it an option stands, by its index; 0: a flag's, or
+                                         the default */
 };
 
 /* Defaults as commented above. */

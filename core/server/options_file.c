@@ -12,7 +12,6 @@
 
 #define FILE_SIZE_MAX ((size_t)256 * 1024)
 #define PROBLEMS_MAX  20 /* that are written out */
-#define ROWS_MAX      128
 #define NAME_SIZE     128
 #define MESSAGE_SIZE  512
 
@@ -22,7 +21,6 @@ struct reader {
     const char *path;
     FILE *errors;
     uint32_t problems;
-    bool seen[ROWS_MAX]; /* by row: it stands in the file */
 };
 
 /* Writes "FILE:LINE: key: problem". */
@@ -231,12 +229,12 @@ static void read_option(struct reader *reader, const struct option_row *row, con
     size_t index = (size_t)(row - option_row_at(0));
     char message[MESSAGE_SIZE];
 
-    ASSERT(index < ROWS_MAX);
-    if (reader->seen[index]) {
+    ASSERT(index < OPTIONS_ROWS_MAX);
+    if (reader->options->lines[index] > 0) {
         report(reader, key, row->info.name, "stands in the file twice");
         return;
     }
-    reader->seen[index] = true;
+    reader->options->lines[index] = (uint32_t)key->start_mark.line + 1;
     /* One name may stand for a list of one. */
     if (option_is_list(row) && !(row->kind == OPTION_NAMES && is_value(value))) {
         read_list(reader, row, value);
@@ -383,6 +381,8 @@ int options_read_file(struct options *options, const char *path, FILE *errors)
     if (!bytes) {
         return -1;
     }
+    options->file = strdup(path);
+    ASSERT(options->file);
     ready = yaml_parser_initialize(&parser);
     ASSERT(ready);
     yaml_parser_set_input_string(&parser, bytes, size);

@@ -129,6 +129,17 @@ static int set_number(uint32_t *place, const struct option_row *row, const char 
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
+/* What is no part of a path, or has to be percent-encoded, never comes in a request (RFC 3986). */
+static bool is_path(const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p <= ' ' || *p > '~' || *p == '?' || *p == '#') {
+            return false;
+        }
+    }
+    return text[0] == '/';
+}
+
 static bool is_http_token(const char *text)
 {
     for (const char *p = text; *p; p++) {
@@ -187,7 +198,7 @@ static const char *check_text(enum option_check check, const char *text)
         return address_parse(slice_text(text), &address) == 0 ? NULL
                                                               : "PORT, A.B.C.D:PORT or [IPv6]:PORT";
     case OPTION_PATH:
-        return text[0] == '/' ? NULL : "a path that begins with /";
+        return is_path(text) ? NULL : "a path that begins with /, as it stands in a request line";
     case OPTION_ORIGIN:
         return is_origin(text) ? NULL : "scheme://host or scheme://host:port, without a path";
     case OPTION_NETWORK:

@@ -9,6 +9,16 @@ struct useless {
     const char *reason;
 };
 
+static bool does_not_deflate(const struct options *options)
+{
+    return !options->upgrade.deflate;
+}
+
+static bool needs_no_token(const struct options *options)
+{
+    return !options->token.required;
+}
+
 static bool is_memory(const struct options *options)
 {
     return options->broker.kind == BROKER_KIND_MEMORY;
@@ -45,6 +55,14 @@ static bool forwards_to_a_channel(const struct options *options)
 }
 
 static const struct useless useless[] = {
+    {"upgrade.deflate_", does_not_deflate, "upgrade.deflate is false"},
+    {"token.in_", needs_no_token, "token.required is false"},
+    {"token.keys", needs_no_token, "token.required is false"},
+    {"token.issuer", needs_no_token, "token.required is false"},
+    {"token.audience", needs_no_token, "token.required is false"},
+    {"token.jwks_", needs_no_token, "token.required is false"},
+    {"limits.connections_per_user_max", needs_no_token,
+     "token.required is false: no user is known"},
     {"redis.", is_memory, "broker.kind is memory"},
     {"memory.", is_redis, "broker.kind is redis"},
     {"broker.when_away", is_memory, "broker.kind is memory, which is never away"},

@@ -129,7 +129,7 @@ class Options(unittest.TestCase):
             "a tab": ("limits:\n\thandshakes_max: 1\n", ":9:"),
             "not closed": ("limits: {handshakes_max: 1\n", ":"),
             "no text": ("upgrade:\n  path: chat\n", ":9: ", "upgrade.path"),
-            "crossed": ("limits:\n  queue_bytes_max: 4KB\n", "limits.queue_bytes_max", "allowed"),
+            "crossed": ("limits:\n  queue_bytes_max: 4KB\n", ":9: ", "limits.queue_bytes_max", "allowed"),
         }
         for name, (text, *parts) in cases.items():
             with self.subTest(name):

@@ -133,6 +133,38 @@ static void a_file_of_everything(void **state)
     options_free(&options);
 }
 
+/* What is wrong between two options stands where the one that is named does. */
+static void contradictions_have_their_place(void **state)
+{
+    struct options options;
+    char *messages = NULL;
+    char expected[256];
+    size_t size;
+    FILE *errors = open_memstream(&messages, &size);
+
+    (void)state;
+    assert_non_null(errors);
+    expect_good(&options, "listen: [\"ws://127.0.0.1:0\"]\n"
+                          "token: {required: false}\n"
+                          "limits:\n"
+                          "  message_size_max: 64KB\n"
+                          "  queue_bytes_max: 4KB\n");
+    assert_int_equal(options_validate(&options, errors), -1);
+    assert_int_equal(fflush(errors), 0);
+    (void)snprintf(expected, sizeof(expected), "%s:5: limits.queue_bytes_max: ", options.file);
+    assert_memory_equal(messages, expected, strlen(expected));
+    for (size_t i = 0; i < OPTIONS_ROWS_MAX; i++) {
+        options.lines[i] = 0; /* a flag */
+    }
+    rewind(errors);
+    assert_int_equal(options_validate(&options, errors), -1);
+    assert_int_equal(fclose(errors), 0);
+    (void)snprintf(expected, sizeof(expected), "%s: limits.queue_bytes_max: ", options.file);
+    assert_memory_equal(messages, expected, strlen(expected));
+    free(messages);
+    options_free(&options);
+}
+
 static void empty_files_are_all_defaults(void **state)
 {
     static const char *const texts[] = {
@@ -362,6 +394,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_of_everything),
+        cmocka_unit_test(contradictions_have_their_place),
         cmocka_unit_test(empty_files_are_all_defaults),
         cmocka_unit_test(unknown_names),
         cmocka_unit_test(wrong_values),

@@ -183,6 +183,7 @@ static void values_out_of_range(void **state)
 
 static void texts_bools_and_choices(void **state)
 {
+    static const char *const bad_paths[] = {"ws", "/a?b", "/a#b", "/a b", "/\xc3\xa4"};
     struct options options;
 
     (void)state;
@@ -215,8 +216,15 @@ static void texts_bools_and_choices(void **state)
     expect_not_set(&options, "admin.listen", "localhost:9464",
                    "\"localhost:9464\" is not allowed; allowed: PORT, A.B.C.D:PORT or [IPv6]:PORT");
     expect_set(&options, "upgrade.path", "/ws");
-    expect_not_set(&options, "upgrade.path", "ws",
-                   "\"ws\" is not allowed; allowed: a path that begins with /");
+    for (size_t i = 0; i < COUNT(bad_paths); i++) {
+        char message[512];
+        (void)snprintf(
+            message, sizeof(message),
+            "\"%s\" is not allowed; allowed: a path that begins with /, as it stands in a "
+            "request line",
+            bad_paths[i]);
+        expect_not_set(&options, "upgrade.path", bad_paths[i], message);
+    }
     expect_not_set(&options, "token.issuer", "",
                    "\"\" is not allowed; allowed: text that is not empty");
     expect_not_set(&options, "token.issuer", "a\nb",

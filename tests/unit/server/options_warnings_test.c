@@ -59,6 +59,20 @@ static void of_another_broker(void **state)
            "redis", "broker.queue_bytes_max", "1MB");
 }
 
+static void of_tokens_and_compression(void **state)
+{
+    (void)state;
+    EXPECT("upgrade.deflate_level: has no effect, for upgrade.deflate is false\n",
+           "upgrade.deflate_level", "6");
+    EXPECT("", "upgrade.deflate_level", "6", "upgrade.deflate", "true");
+    EXPECT("limits.connections_per_user_max: has no effect, for token.required is false: no user "
+           "is known\n",
+           "token.required", "false", "limits.connections_per_user_max", "3");
+    EXPECT("token.audience: has no effect, for token.required is false\n", "token.required",
+           "false", "token.audience", "a");
+    EXPECT("", "token.required", "false", "token.channels_max", "3"); /* what clients ask for */
+}
+
 static void of_another_topology(void **state)
 {
     (void)state;
@@ -100,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_said_of_defaults),
         cmocka_unit_test(of_another_broker),
+        cmocka_unit_test(of_tokens_and_compression),
         cmocka_unit_test(of_another_topology),
         cmocka_unit_test(of_forwarding),
         cmocka_unit_test(a_channel_for_backends_that_clients_may_have),
