@@ -37,10 +37,14 @@ static bool is_risky_nofile(const struct target *target, const uint64_t *numbers
     return numbers[0] > NOFILE_RISKY;
 }
 
-static bool is_risky_nr_open(const struct target *target, const uint64_t *numbers)
+/* Never more: sockets are direct descriptors, of which a ring has 2^20 at most. */
+static void want_nr_open(const struct target *target, struct want *want)
 {
     (void)target;
-    return numbers[0] < NOFILE;
+    want_number(want, NOFILE,
+                "no process may have a higher limit on files than this, and the "
+                "server's is %s: a unit with LimitNOFILE above it does not start",
+                COUNT(NOFILE));
 }
 
 /* Of each TLS suite as many states as there are sockets are kept out of swap, used or not. */
@@ -179,15 +183,15 @@ const struct setting settings_files[] = {
     },
     {
         .key = "fs.nr_open",
-        .kind = SETTING_LEAVE,
-        .compare = ".",
-        .effect = EFFECT_RESTART,
+        .kind = SETTING_SYSCTL,
+        .compare = ">",
+        .effect = EFFECT_NOW,
         .group = GROUP_FILES,
         .flags = SETTING_BOTH,
-        .is_risky = is_risky_nr_open,
-        .why = "sockets are direct descriptors, which never exceed 2^20 a ring, however many "
-               "connections there are",
+        .profile_above = NOFILE,
+        .formula = want_nr_open,
         .standard = "1048576",
+        .cost = "none: a limit, not memory",
         .risk = "lowered, units with LimitNOFILE=1048576 fail with 205/LIMITS; raised, "
                 "LimitNOFILE=infinity becomes that number and costs minutes",
     },

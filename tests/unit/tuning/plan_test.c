@@ -90,7 +90,7 @@ static void test_boundaries(void **state)
     assert_int_equal(with("net.ipv4.tcp_retries2", "8"), VERDICT_OK);
     assert_int_equal(with("vm.overcommit_memory", "1"), VERDICT_OK);
     assert_int_equal(with("vm.overcommit_memory", "2"), VERDICT_RISKY);
-    assert_int_equal(with("fs.nr_open", "1048575"), VERDICT_RISKY);
+    assert_int_equal(with("fs.nr_open", "1048575"), VERDICT_LOW);
     assert_int_equal(with("fs.nr_open", "1048576"), VERDICT_OK);
     assert_int_equal(with("fs.nr_open", "1073741816"), VERDICT_OK);
     assert_int_equal(with("kernel.io_uring_disabled", "2"), VERDICT_LOW);

@@ -214,7 +214,6 @@ static void test_every_target_has_its_sentences(void **state)
 static void test_the_popular_ones_are_left_alone(void **state)
 {
     static const char *const keys[] = {
-        "fs.nr_open",
         "net.ipv4.tcp_max_syn_backlog",
         "net.core.netdev_max_backlog",
         "net.core.rmem_max",
