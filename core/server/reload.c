@@ -115,8 +115,18 @@ static bool has_certificate(const struct certificate_set *set,
     return false;
 }
 
-/* One that has expired is taken only when it is in use already: so that it does not stand in the
- * way of a reload for another reason. */
+/* NULL: clients can take it. Clocks of clients differ, so that one of a minute ago is no surprise,
+ * and one of tomorrow is a mistake. */
+static const char *problem_of(const struct certificate *certificate, int64_t now_s)
+{
+    if (certificate->expires_s < now_s) {
+        return "has expired";
+    }
+    return certificate->begins_s > now_s ? "is not valid yet" : NULL;
+}
+
+/* One that is out of its time is taken only when it is in use already: so that it does not stand in
+ * the way of a reload for another reason. */
 static bool check_certificates(const struct run *run, struct reload *reload)
 {
     const struct certificate_set *fresh = reload->settings->certificates;
@@ -128,10 +138,11 @@ static bool check_certificates(const struct run *run, struct reload *reload)
             continue;
         }
         reload->certificates_changed++;
-        if (certificate->expires_s < now_s) {
+        const char *problem = problem_of(certificate, now_s);
+        if (problem) {
             (void)snprintf(reload->message, sizeof(reload->message),
-                           "%s: the certificate has expired; the one in use stays",
-                           reload->settings->options->tls.certificates[i].certificate);
+                           "%s: the certificate %s; the one in use stays",
+                           reload->settings->options->tls.certificates[i].certificate, problem);
             return false;
         }
     }
@@ -248,7 +259,7 @@ static const char *join(const char *const *names, uint32_t count, char out[NAMES
     return out;
 }
 
-static void log_taken(const struct reload *reload)
+static void log_taken(const struct run *run, const struct reload *reload)
 {
     const struct options_change *change = &reload->change;
     char changed[NAMES_SIZE];
@@ -257,6 +268,8 @@ static void log_taken(const struct reload *reload)
     LOG(LOG_INFO, "reloaded",
         log_text("changed", join(change->changed, change->changed_count, changed)),
         log_number("certificates_changed", reload->certificates_changed),
+        log_number("networks_banned", running(run)->banned.count),
+        log_number("networks_allowed", running(run)->allowed.count),
         log_text("need_restart", join(change->kept, change->kept_count, kept)));
     if (change->kept_count > 0) {
         LOG(LOG_WARN, "options that differ now need a new start to change",
@@ -278,7 +291,7 @@ static bool run_reload(struct run *run, struct reload *reload)
         take(run, reload);
         counter_add(&run->reload_counts.taken, 1);
         reload_note_expiry(run);
-        log_taken(reload);
+        log_taken(run, reload);
     } else {
         throw_away(reload);
         counter_add(&run->reload_counts.refused, 1);
@@ -315,6 +328,10 @@ static void write_json(struct json_out *out, const struct run *run, const struct
     json_out_number(out, certificate_set_count(running(run)->certificates));
     json_out_text(out, ",\"certificates_changed\":");
     json_out_number(out, reload->certificates_changed);
+    json_out_text(out, ",\"networks_banned\":");
+    json_out_number(out, running(run)->banned.count);
+    json_out_text(out, ",\"networks_allowed\":");
+    json_out_number(out, running(run)->allowed.count);
     json_out_text(out, reload->tickets ? ",\"ticket_keys\":true" : ",\"ticket_keys\":false");
     json_out_text(out, reload->api_keys ? ",\"api_keys\":true}" : ",\"api_keys\":false}");
 }
@@ -332,6 +349,14 @@ static void write_lines(struct json_out *out, const struct run *run, const struc
     json_out_number(out, certificate_set_count(running(run)->certificates));
     json_out_text(out, ", of which new: ");
     json_out_number(out, reload->certificates_changed);
+    json_out_text(out, "\naddress ranges banned: ");
+    json_out_number(out, running(run)->banned.count);
+    json_out_text(out, ", allowed: ");
+    if (running(run)->allows_all) {
+        json_out_text(out, "all");
+    } else {
+        json_out_number(out, running(run)->allowed.count);
+    }
     json_out_text(out, running(run)->token_keys ? "\ntoken keys: read again\n" : "\n");
     json_out_text(out, reload->tickets ? "ticket keys: read again\n" : "");
     json_out_text(out, reload->api_keys ? "API keys: read again\n" : "");

@@ -111,6 +111,14 @@ static bool date_read(const byte *date, int size, time_t *out)
     return true;
 }
 
+/* Unix time; 0 when it cannot be read. */
+static int64_t date_of(const byte *date, int size)
+{
+    time_t read = 0;
+
+    return date_read(date, size, &read) ? (int64_t)read : 0;
+}
+
 static void warn_of_dates(const DecodedCert *certificate, const struct report *report)
 {
     const time_t now = time(NULL);
@@ -156,10 +164,10 @@ static bool read_certificate(struct certificate_set *set, uint32_t number, uint3
             complain(report, report->files->certificate_path, "a certificate in it cannot be read");
     } else if (index == 0) {
         is_good = leaf_kind(&certificate, report, &set->pairs[number].certificate.kind);
-        time_t expires_s = 0;
-        if (is_good && date_read(certificate.afterDate, certificate.afterDateLen, &expires_s)) {
-            set->pairs[number].certificate.expires_s = (int64_t)expires_s;
-        }
+        set->pairs[number].certificate.begins_s =
+            date_of(certificate.beforeDate, certificate.beforeDateLen);
+        set->pairs[number].certificate.expires_s =
+            date_of(certificate.afterDate, certificate.afterDateLen);
         if (is_good && !add_names(set, &certificate, number)) {
             is_good = complain(report, report->files->certificate_path, "no memory");
         }

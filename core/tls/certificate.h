@@ -36,7 +36,8 @@ struct certificate {
     struct slice chain; /* PEM text */
     struct slice key;   /* PEM text */
     enum certificate_kind kind;
-    int64_t expires_s; /* Unix time, of the leaf */
+    int64_t begins_s; /* Unix time, of the leaf */
+    int64_t expires_s;
 };
 
 MUST_CHECK uint32_t certificate_set_count(const struct certificate_set *set);

@@ -92,6 +92,18 @@ class Promtool(unittest.TestCase):
         self.promtool("check", "rules", "limpet.rules.yml")
         self.promtool("test", "rules", "limpet.tests.yml")
 
+    def test_every_alert_is_seen_quiet_and_firing(self):
+        try:
+            import yaml
+        except ImportError:
+            self.skipTest("python3-yaml is not installed")
+        tests = yaml.safe_load((DEPLOY / "prometheus/limpet.tests.yml").read_text(encoding="utf-8"))["tests"]
+        cases = [case for test in tests for case in test["alert_rule_test"]]
+        rules = yaml.safe_load((DEPLOY / "prometheus/limpet.rules.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+        for alert in (rule["alert"] for rule in rules if "alert" in rule):
+            seen = {bool(case["exp_alerts"]) for case in cases if case["alertname"] == alert}
+            self.assertEqual(seen, {False, True}, alert)
+
     def test_config(self):
         self.promtool("check", "config", "prometheus.yml")
 

@@ -72,6 +72,27 @@ class Folder:
                 extensions, "-out", self.at(name + ".pem"), data=request)
         return self.at(name + ".pem")
 
+    def future_certificate(self, name, names):
+        """The same, signed by itself, from 2090 on: only `openssl ca` can date them in all versions."""
+        config = self.write(name + ".cnf", f"""
+[ca]
+default_ca = here
+[here]
+new_certs_dir = {self.path}
+database = {self.write(name + ".index", "")}
+serial = {self.write(name + ".serial", "01")}
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+[leaf]
+subjectAltName = {",".join(f"DNS:{dns}" for dns in names)}
+""")
+        request = self.write(name + ".csr", openssl("req", "-new", "-key", self.key(name), "-subj", f"/CN={names[0]}"))
+        openssl("ca", "-batch", "-config", config, "-selfsign", "-keyfile", self.key(name), "-in", request, "-extensions", "leaf",
+                "-startdate", "20900101000000Z", "-enddate", "20910101000000Z", "-notext", "-out", self.at(name + ".pem"))
+        return self.at(name + ".pem")
+
     def jwk(self, name, **members):
         """The public key as a JSON Web Key."""
         text = openssl("pkey", "-pubin", "-in", self.public_key(name), "-noout", "-text").decode()

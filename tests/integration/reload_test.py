@@ -191,12 +191,16 @@ class Reload(Case):
             self.folder.certificate("old", ["old.example"], is_expired=True)
             self.install("old")
 
+        def not_yet():
+            self.folder.future_certificate("new", ["new.example"])
+            self.install("new")
+
         def no_secret():
             self.folder.write("secret", b"short")
 
         for number, (spoil, part) in enumerate([(bad_key, "current."), (empty, "current.pem"), (half, "current.pem"),
                                                 (missing, "current.key"), (directory, "current.pem"),
-                                                (expired, "expired"), (no_secret, "secret")], 1):
+                                                (expired, "has expired"), (not_yet, "is not valid yet"), (no_secret, "secret")], 1):
             with self.subTest(spoil.__name__):
                 spoil()
                 said = self.reload(status=1)
