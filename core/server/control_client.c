@@ -1,9 +1,11 @@
 #include "server/control_client.h"
 
 #include "admin/control.h"
+#include "admin/raw_json.h"
 #include "server/controls.h"
 #include "server/state.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -117,4 +119,43 @@ int control_client_ask(const struct control_where *where, const char *method, co
         return -1;
     }
     return 0;
+}
+
+/* The text of the member "error", in memory to be freed; NULL: it is no such object. */
+static char *error_of(struct slice answer)
+{
+    struct slice name;
+    struct slice value;
+    size_t bad_at;
+
+    if (!raw_json_check(answer, &bad_at)) {
+        return NULL;
+    }
+    answer = raw_json_trim(answer);
+    if (raw_json_kind_of(answer) != RAW_JSON_OBJECT) {
+        return NULL;
+    }
+    while (raw_json_next_member(&answer, &name, &value)) {
+        if (slice_equal(name, slice_text("\"error\"")) &&
+            raw_json_kind_of(value) == RAW_JSON_STRING) {
+            char *text = calloc(1, value.size);
+            ASSERT(text != NULL);
+            const int64_t size = raw_json_decode_string(value, (uint8_t *)text);
+            text[size > 0 ? size : 0] = '\0';
+            return text;
+        }
+    }
+    return NULL;
+}
+
+void control_client_complain(const struct fetch_answer *answer, const char *meaning)
+{
+    const struct slice whole = slice_from(answer->data, answer->size);
+    char *error = error_of(whole);
+    const struct slice text = error ? slice_text(error) : whole;
+    const bool ends_line = text.size > 0 && text.data[text.size - 1] == '\n';
+
+    (void)fprintf(stderr, "limpet: %s%.*s\n", meaning, (int)(text.size - (ends_line ? 1 : 0)),
+                  (const char *)text.data);
+    free(error);
 }

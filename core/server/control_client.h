@@ -24,3 +24,6 @@ extern const struct argp control_client_argp;
  */
 MUST_CHECK int control_client_ask(const struct control_where *where, const char *method,
                                   const char *target, struct fetch_answer *answer);
+
+/* A refusal's reason, on stderr, behind "limpet: " and what it means. */
+void control_client_complain(const struct fetch_answer *answer, const char *meaning);

@@ -218,17 +218,24 @@ void drain_step(struct shard *shard)
     ASSERT(false); /* no state */
 }
 
+static uint64_t until(const struct shard *shard, uint64_t at_ms)
+{
+    return at_ms > shard->now_ms ? at_ms - shard->now_ms : 0;
+}
+
 uint64_t drain_wait_ms(const struct shard *shard)
 {
     const struct drain *drain = &shard->drain;
+    const uint64_t end_ms = drain->is_last ? until(shard, drain->stop_by_ms) : UINT64_MAX;
 
     if (drain->state == DRAIN_GATHERING) {
         return 0;
     }
     if (drain->state == DRAIN_CLOSING) {
-        return drain->step_ms > shard->now_ms ? drain->step_ms - shard->now_ms : 0;
+        const uint64_t step_ms = until(shard, drain->step_ms);
+        return step_ms < end_ms ? step_ms : end_ms;
     }
-    return UINT64_MAX;
+    return end_ms;
 }
 
 bool drain_is_over(const struct shard *shard)

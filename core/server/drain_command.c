@@ -149,8 +149,10 @@ static int ask(const struct wanted *wanted, const char *method, const char *targ
         return -1;
     }
     const bool is_good = answer.status == 200;
-    if (!is_good || wanted->is_json) {
-        (void)fprintf(is_good ? stdout : stderr, "%s%s\n", is_good ? "" : "limpet: ", answer.data);
+    if (!is_good) {
+        control_client_complain(&answer, "");
+    } else if (wanted->is_json) {
+        (void)puts(answer.data);
         (void)fflush(stdout);
     }
     read_standing(slice_from((const uint8_t *)answer.data, answer.size), standing);

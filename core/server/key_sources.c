@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define MESSAGE_SIZE   KEY_FETCH_MESSAGE_SIZE
+#define TIMEOUT_MS_MIN 200u /* for a host that answers, when others have used up the time */
 #define WAIT_MS_MAX    60000
 #define FIRST_RETRY_MS 2000 /* while there are no keys */
 
@@ -479,9 +480,18 @@ bool key_sources_restore(struct key_sources *sources)
     return counter_read(&sources->counts.missing) == 0;
 }
 
+/* The main thread hears nothing meanwhile: hosts that are silent share the time of one. */
+static uint32_t time_left(uint64_t end_ms)
+{
+    const uint64_t now_ms = clock_now_ms();
+
+    return end_ms > now_ms + TIMEOUT_MS_MIN ? (uint32_t)(end_ms - now_ms) : TIMEOUT_MS_MIN;
+}
+
 int key_sources_add(struct key_sources *sources, const struct options *options, char *message,
                     size_t message_size)
 {
+    const uint64_t end_ms = clock_now_ms() + options->token.jwks_timeout_ms;
     char reason[MESSAGE_SIZE];
     int result = 0;
 
@@ -491,6 +501,7 @@ int key_sources_add(struct key_sources *sources, const struct options *options, 
         if (!open_first_job(sources, options->token.keys[i].path, &job)) {
             continue;
         }
+        job.rules.timeout_ms = time_left(end_ms);
         supervisor_alive(); /* the main thread waits, but goes on */
         if (!refresh(sources, &job, reason)) {
             (void)snprintf(message, message_size, "token.keys: %s", reason);

@@ -49,10 +49,10 @@ int reload_command(int argc, char **argv)
     const int status = answer.status == 200 ? 0 : 1;
     if (wanted.is_json) {
         (void)puts(answer.data);
+    } else if (status != 0) {
+        control_client_complain(&answer, "not reloaded, nothing has changed: ");
     } else {
-        (void)fprintf(
-            status == 0 ? stdout : stderr, "%s%s",
-            status == 0 ? "" : "limpet: not reloaded, nothing has changed: ", answer.data);
+        (void)fputs(answer.data, stdout);
     }
     free(answer.data);
     return status;
