@@ -12,8 +12,8 @@
 #define ALIVE_SILENCE_MS_MAX 10000
 #define ALIVE_ENDED          UINT64_MAX /* ticked_ms of a shard that has stopped: it is not awaited */
 
-/* blocks: each shard's struct counts. now_ms: the monotonic clock. A shard whose first tick is
- * still to come is alive, and so is one that has stopped as it was told. Any thread. */
+/* blocks: each shard's struct counts. now_ms: the monotonic clock. A shard that is still to be
+ * opened is alive, and so is one that has stopped as it was told. Any thread. */
 MUST_CHECK bool shards_are_alive(const void *const *blocks, size_t count, uint64_t now_ms);
 
 /* The first that is not, or NONE. */

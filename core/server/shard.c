@@ -219,6 +219,7 @@ int shard_open_ring(struct shard *shard, char *message, size_t message_size)
     ASSERT(count == 0);
     shard->now_ms = shard->now_ns / 1000000;
     shard->start_ms = shard->now_ms;
+    counter_set(&shard->counts.ticked_ms, shard->now_ms); /* the first tick is due from now on */
     if (wheel_open(&shard->wheel, shard->server->budget->sockets_max, shard->now_ms) != 0) {
         (void)snprintf(message, message_size, "shard %u: no memory for its timers", shard->number);
         return -1;

@@ -1,12 +1,43 @@
 """What systemd is told (sd_notify), by a socket in its place: ready, reloading, stopping, and that the shards go on."""
 
+import ctypes
 import os
 import signal
 import socket
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
-from limpet import PATIENCE, Server, main
+from limpet import PATIENCE, Server, main, wait_until
+
+
+class Held:
+    """A thread of a child that stands still. False when that is not allowed."""
+
+    SEIZE, INTERRUPT, DETACH, ALL = 0x4206, 0x4207, 17, 0x40000000  # ptrace(2), waitpid(2)
+
+    def __init__(self, pid, name):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.thread = next(int(tid) for tid in os.listdir(f"/proc/{pid}/task") if self.name(pid, tid).startswith(name))
+
+    @staticmethod
+    def name(pid, tid):
+        with open(f"/proc/{pid}/task/{tid}/comm", encoding="ascii") as file:
+            return file.read()
+
+    def ptrace(self, request):
+        return self.libc.ptrace(request, ctypes.c_long(self.thread), None, None) == 0
+
+    def __enter__(self):
+        if not self.ptrace(self.SEIZE):
+            return False
+        self.ptrace(self.INTERRUPT)
+        os.waitpid(self.thread, self.ALL)
+        return True
+
+    def __exit__(self, *exception):
+        self.ptrace(self.DETACH)
 
 
 class Supervisor:
@@ -59,6 +90,41 @@ class Notify(unittest.TestCase):
         _, before = self.supervisor.until("WATCHDOG")
         self.assertEqual([message.get("READY") for message in before], ["1"])
         self.assertEqual(self.supervisor.until("WATCHDOG")[0]["WATCHDOG"], "1")
+
+    def test_a_shard_that_hangs_starves_the_watchdog(self):
+        """One thread is held, as a bug would hold it; all others go on."""
+        server = self.server(WATCHDOG_USEC="30000000")
+        self.supervisor.until("WATCHDOG")
+        with Held(server.process.pid, "shard") as held:
+            if not held:
+                self.skipTest("a child's thread may not be held here (ptrace)")
+            wait_until(lambda: self.live(server) == 503, "the shard is taken for dead")
+            self.assertEqual(self.messages_within(3), [], "who does not tick is not vouched for")
+        wait_until(lambda: self.live(server) == 200, "it ticks again")
+        self.assertEqual(self.supervisor.until("WATCHDOG")[0]["WATCHDOG"], "1")
+
+    def live(self, server):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.admin_port}/health/live", timeout=PATIENCE) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def messages_within(self, seconds):
+        """What comes now: what waited is taken out first."""
+        self.supervisor.sock.settimeout(0)
+        try:
+            while True:
+                self.supervisor.next()
+        except BlockingIOError:
+            pass
+        self.supervisor.sock.settimeout(seconds)
+        try:
+            return [self.supervisor.next()]
+        except TimeoutError:
+            return []
+        finally:
+            self.supervisor.sock.settimeout(PATIENCE)
 
     def test_nobody_asks(self):
         server = self.enterContext(Server(env={"NOTIFY_SOCKET": os.path.join(os.path.dirname(self.supervisor.path), "no")}))
