@@ -17,17 +17,8 @@ static const struct broker_history history = {.size = 100, .age_s = 60};
 
 static int setup(void **state)
 {
-    const struct redis_options options = {.prefix = "p:",
-                                          .forward_name = "inbound",
-                                          .requests_max = 100,
-                                          .members_max = 8,
-                                          .timeout_ms = 60000,
-                                          .canary_interval_ms = 600000,
-                                          .presence_expiry_s = 60,
-                                          .subscribes_per_s = 1000000};
-
     (void)state;
-    redis = scripted_open(options);
+    redis = scripted_open((struct redis_options){.requests_max = 0});
     return 0;
 }
 
@@ -226,15 +217,7 @@ static void with_one_pattern_for_all(void **state)
 {
     (void)state;
     scripted_close(redis);
-    const struct redis_options options = {.prefix = "p:",
-                                          .forward_name = "inbound",
-                                          .one_pattern = true,
-                                          .requests_max = 100,
-                                          .members_max = 8,
-                                          .timeout_ms = 60000,
-                                          .canary_interval_ms = 600000,
-                                          .presence_expiry_s = 60,
-                                          .subscribes_per_s = 1000000};
+    const struct redis_options options = {.one_pattern = true};
     redis = scripted_open(options);
     expect_asked("PSUBSCRIBE p:*\n");
     confirm("psubscribe", "p:*");

@@ -19,14 +19,7 @@ static struct scripted_redis *redis;
 
 static int setup(void **state)
 {
-    const struct redis_options options = {.prefix = "p:",
-                                          .forward_name = "inbound",
-                                          .requests_max = REQUESTS_MAX,
-                                          .members_max = 8,
-                                          .timeout_ms = 60000,
-                                          .canary_interval_ms = 600000,
-                                          .presence_expiry_s = 60,
-                                          .subscribes_per_s = 1000000};
+    const struct redis_options options = {.requests_max = REQUESTS_MAX};
 
     (void)state;
     redis = scripted_open(options);

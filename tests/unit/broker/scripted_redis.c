@@ -279,6 +279,14 @@ struct scripted_redis *scripted_open(struct redis_options options)
     }
     options.nodes[0] = redis->path;
     options.node_count = 1;
+    options.prefix = "p:";
+    options.forward_name = "inbound";
+    options.requests_max = options.requests_max > 0 ? options.requests_max : 100;
+    options.members_max = 8;
+    options.timeout_ms = 60000;
+    options.canary_interval_ms = 600000;
+    options.presence_expiry_s = 60;
+    options.subscribes_per_s = 1000000;
     redis->broker = redis_open(&options, redis->now_ms, message, sizeof(message));
     assert_non_null(redis->broker);
     wait_for_both(redis);

@@ -35,7 +35,8 @@ struct scripted_redis {
     char events[1 << 16];                             /* lines: what the broker gave */
 };
 
-/* Opens with these options (nodes are filled in), and is up. NULL when that fails. */
+/* Opens with these options, and is up: the prefix is "p:", nodes are filled in, and no time passes
+ * that a test does not wait for. requests_max: 0 for 100. */
 struct scripted_redis *scripted_open(struct redis_options options);
 void scripted_close(struct scripted_redis *redis);
 
