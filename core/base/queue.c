@@ -32,6 +32,7 @@ void queue_push(struct queue *queue, uint32_t number)
 {
     ASSERT(queue_count(queue) < queue->size);
     queue->numbers[queue->head++ & (queue->size - 1)] = number;
+    queue->may_hold = true;
 }
 
 uint32_t queue_peek(const struct queue *queue)
@@ -56,9 +57,10 @@ uint32_t queue_pop_newest(struct queue *queue)
 
 void queue_trim(struct queue *queue)
 {
-    if (queue->head == queue->tail && queue->head > 0) {
+    if (queue->head == queue->tail && queue->may_hold) {
         queue->head = 0;
         queue->tail = 0;
+        queue->may_hold = false;
         madvise(queue->numbers, queue->size * sizeof(uint32_t), MADV_DONTNEED);
     }
 }

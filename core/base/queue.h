@@ -14,6 +14,7 @@ struct queue {
     uint32_t size; /* a power of two */
     uint32_t head; /* running counts: head - tail is the number of entries */
     uint32_t tail;
+    bool may_hold; /* memory: something was pushed since the last trim */
 };
 
 /* Room for count_max numbers. Returns 0 or -errno. */

@@ -22,7 +22,8 @@ const char *text_count(uint64_t value, char out[TEXT_SIZE])
 /* Three significant digits, and the unit. */
 static void write_scaled(double value, const char *unit, char out[TEXT_SIZE])
 {
-    int decimals = value >= 99.95 || value == 0 ? 0 : value >= 9.995 ? 1 : 2;
+    double size = value < 0 ? -value : value;
+    int decimals = size >= 99.95 || size == 0 ? 0 : size >= 9.995 ? 1 : 2;
 
     (void)snprintf(out, TEXT_SIZE, "%.*f %s", decimals, value, unit);
 }
