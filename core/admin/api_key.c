@@ -1,10 +1,10 @@
 #include "admin/api_key.h"
 
 #include "base/digest.h"
+#include "base/file.h"
 #include "base/random.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,15 +30,15 @@ static struct key_digest digest_of(const struct api_keys *keys, struct slice key
 
 /* --- file ------------------------------------------------------------------------------------- */
 
-/* The whole file into text. Its size, or -errno. */
-static ssize_t read_file(const char *path, uint8_t *text, size_t room)
+/* The whole file into text. Its size, or -1 with the reason. */
+static ssize_t read_file(const char *path, uint8_t *text, size_t room, const char **reason)
 {
     size_t size = 0;
     ssize_t taken;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = file_open(path, reason);
 
     if (fd < 0) {
-        return -errno;
+        return -1;
     }
     do {
         taken = read(fd, text + size, room - size);
@@ -46,7 +46,8 @@ static ssize_t read_file(const char *path, uint8_t *text, size_t room)
     } while (taken > 0 && size < room);
     int error = taken < 0 ? errno : size == room ? EFBIG : 0;
     (void)close(fd);
-    return error != 0 ? -error : (ssize_t)size;
+    *reason = error != 0 ? strerrordesc_np(error) : NULL;
+    return error != 0 ? -1 : (ssize_t)size;
 }
 
 /* The next line without the white space around it; false at the end. */
@@ -128,10 +129,10 @@ static int read_keys(struct api_keys *keys, const char *path, char *message, siz
         (void)snprintf(message, message_size, "%s: out of memory", path);
         return -1;
     }
-    ssize_t size = read_file(path, text, API_KEY_FILE_SIZE_MAX);
+    const char *reason = NULL;
+    ssize_t size = read_file(path, text, API_KEY_FILE_SIZE_MAX, &reason);
     if (size < 0) {
-        (void)snprintf(message, message_size, "admin.api_key_file %s: %s", path,
-                       strerrordesc_np((int)-size));
+        (void)snprintf(message, message_size, "admin.api_key_file %s: %s", path, reason);
     } else {
         result = take_keys(keys, slice_from(text, (size_t)size), path, message, message_size);
     }

@@ -1,8 +1,8 @@
 /* What a link says first, and what Redis may answer: logs in, loads scripts, sees who is there. */
+#include "base/file.h"
 #include "broker/redis_link.h"
 #include "broker/redis_scripts.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 static void greet(struct redis_link *link, enum redis_greeting greeting)
@@ -13,7 +13,8 @@ static void greet(struct redis_link *link, enum redis_greeting greeting)
 
 size_t redis_password_read(const char *path, char password[REDIS_PASSWORD_SIZE_MAX])
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *reason; /* the link ends, with one reason for all */
+    const int fd = file_open(path, &reason);
     ssize_t size = 0;
 
     if (fd >= 0) {

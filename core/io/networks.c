@@ -1,5 +1,7 @@
 #include "io/networks.h"
 
+#include "base/file.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -183,24 +185,12 @@ static int add_lines(struct networks *networks, struct slice rest, const char *p
     return 0;
 }
 
-/* Not what would make us wait, as a pipe. NULL with errno. */
-static FILE *open_regular(const char *path)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat status;
-
-    if (fd >= 0 && (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))) {
-        (void)close(fd);
-        errno = EINVAL;
-        return NULL;
-    }
-    return fd >= 0 ? fdopen(fd, "r") : NULL;
-}
-
 /* The whole file, to free(); NULL with a message. */
 static uint8_t *read_file(const char *path, size_t *size, char *message, size_t message_size)
 {
-    FILE *file = open_regular(path);
+    const char *reason = NULL;
+    const int fd = file_open(path, &reason);
+    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
     uint8_t *bytes = NULL;
     size_t room = 0;
 
@@ -216,8 +206,9 @@ static uint8_t *read_file(const char *path, size_t *size, char *message, size_t 
     }
     const bool is_whole = file && feof(file) && !ferror(file);
     if (!is_whole) {
+        reason = reason ? reason : strerrordesc_np(errno);
         (void)snprintf(message, message_size, "%s: %s", path,
-                       *size >= FILE_SIZE_MAX ? "larger than 64 MB" : strerrordesc_np(errno));
+                       *size >= FILE_SIZE_MAX ? "larger than 64 MB" : reason);
         free(bytes);
         bytes = NULL;
     }

@@ -2,6 +2,7 @@
  * The options file, with libyaml itself: its document keeps the line of every node, which libcyaml
  * does not pass on with its messages.
  */
+#include "base/file.h"
 #include "server/options_table.h"
 #include "server/options_value.h"
 
@@ -347,17 +348,20 @@ static void read_documents(struct reader *reader, yaml_parser_t *parser)
 
 static uint8_t *read_bytes(const char *path, size_t *size, FILE *errors)
 {
-    FILE *file = fopen(path, "re");
+    const char *reason = NULL;
+    const int fd = file_open(path, &reason);
     uint8_t *bytes = NULL;
 
-    if (!file) {
-        (void)fprintf(errors, "%s: %s\n", path, strerrordesc_np(errno));
+    if (fd < 0) {
+        (void)fprintf(errors, "%s: %s\n", path, reason);
         return NULL;
     }
+    FILE *file = fdopen(fd, "r");
+    ASSERT(file);
     bytes = malloc(FILE_SIZE_MAX + 1);
     ASSERT(bytes);
     *size = fread(bytes, 1, FILE_SIZE_MAX + 1, file);
-    int error = ferror(file) ? errno : 0; /* a folder can be opened, but not read */
+    int error = ferror(file) ? errno : 0;
     (void)fclose(file);
     if (error != 0) {
         (void)fprintf(errors, "%s: %s\n", path, strerrordesc_np(error));

@@ -1,10 +1,10 @@
 #include "session/token_keys.h"
 
+#include "base/file.h"
 #include "session/base64url.h"
 #include "session/token_pem.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -356,16 +356,17 @@ static bool load_jwks(struct loader *loader, struct slice file)
 /* The whole file, for the caller to wipe and free, or NULL. */
 static uint8_t *read_file(const struct loader *loader, size_t *size)
 {
-    int fd = open(loader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const char *reason = NULL;
+    int fd = file_open(loader->path, &reason);
     uint8_t *bytes = NULL;
     struct stat status;
 
     if (fd < 0) {
-        fail(loader, "%s", strerrordesc_np(errno));
+        fail(loader, "%s", reason);
         return NULL;
     }
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        fail(loader, "not a file");
+    if (fstat(fd, &status) != 0) {
+        fail(loader, "%s", strerrordesc_np(errno));
     } else if (status.st_size > TOKEN_KEY_FILE_MAX) {
         fail(loader, "larger than %d bytes", TOKEN_KEY_FILE_MAX);
     } else {

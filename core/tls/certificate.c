@@ -183,6 +183,19 @@ static bool read_certificate(struct certificate_set *set, uint32_t number, uint3
     return is_good;
 }
 
+/* A line of dashes behind the last block: the file was cut off while it was written. */
+static bool is_cut_off(struct slice chain)
+{
+    static const char end[] = "-----END ";
+    const uint8_t *at;
+
+    while (chain.size > 0 && (at = memmem(chain.data, chain.size, end, sizeof(end) - 1))) {
+        at += sizeof(end) - 1;
+        chain = slice_from(at, chain.size - (size_t)(at - chain.data));
+    }
+    return chain.size > 0 && memmem(chain.data, chain.size, "\n-", 2) != NULL;
+}
+
 static bool read_chain(struct certificate_set *set, uint32_t number, const struct report *report)
 {
     struct slice rest = set->pairs[number].certificate.chain;
@@ -205,6 +218,10 @@ static bool read_chain(struct certificate_set *set, uint32_t number, const struc
     free(der);
     if (is_good && count == 0) {
         return complain(report, report->files->certificate_path, "no certificate in it");
+    }
+    if (is_good && is_cut_off(set->pairs[number].certificate.chain)) {
+        return complain(report, report->files->certificate_path,
+                        "cut off: behind its last certificate another one begins and does not end");
     }
     if (is_good && count == 1 && !link.is_self_signed) {
         warn(report,

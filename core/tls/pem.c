@@ -1,7 +1,8 @@
 #include "tls/pem.h"
 
+#include "base/file.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -11,33 +12,20 @@
 #define END    "-----END "
 #define DASHES "-----"
 
-/* What a file that does not tell its size is allowed is not allocated for one that does. */
-static int room_for(int fd, size_t *room)
+/* NULL, or why not. */
+static const char *read_all(int fd, struct pem_file *file)
 {
     struct stat status;
     if (fstat(fd, &status) < 0) {
-        return -errno;
-    }
-    if (S_ISDIR(status.st_mode)) {
-        return -EISDIR;
+        return strerrordesc_np(errno);
     }
     if (status.st_size > PEM_FILE_SIZE_MAX) {
-        return -EFBIG;
+        return strerrordesc_np(EFBIG);
     }
-    *room = S_ISREG(status.st_mode) ? (size_t)status.st_size : PEM_FILE_SIZE_MAX;
-    return 0;
-}
-
-static int read_all(int fd, struct pem_file *file)
-{
-    size_t room = 0;
-    const int result = room_for(fd, &room);
-    if (result < 0) {
-        return result;
-    }
+    const size_t room = (size_t)status.st_size;
     file->text = malloc(room + 1); /* one more, to see it when the file is longer */
     if (!file->text) {
-        return -ENOMEM;
+        return strerrordesc_np(ENOMEM);
     }
     for (;;) {
         const ssize_t got = read(fd, file->text + file->size, room + 1 - file->size);
@@ -45,15 +33,15 @@ static int read_all(int fd, struct pem_file *file)
             continue;
         }
         if (got < 0) {
-            return -errno;
+            return strerrordesc_np(errno);
         }
         file->size += (size_t)got;
         if (file->size > room) {
-            return -EFBIG;
+            return strerrordesc_np(EFBIG);
         }
         if (got == 0) {
             file->text[file->size] = '\0';
-            return 0;
+            return NULL;
         }
     }
 }
@@ -61,17 +49,17 @@ static int read_all(int fd, struct pem_file *file)
 int pem_open(struct pem_file *file, const char *path, char *message, size_t message_size)
 {
     *file = (struct pem_file){.text = NULL};
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const int result = fd < 0 ? -errno : read_all(fd, file);
+    const char *reason = NULL;
+    const int fd = file_open(path, &reason);
     if (fd >= 0) {
+        reason = read_all(fd, file);
         (void)close(fd);
     }
-    if (result < 0) {
-        (void)snprintf(message, message_size, "%s: cannot be read: %s", path,
-                       strerrordesc_np(-result));
+    if (reason) {
+        (void)snprintf(message, message_size, "%s: cannot be read: %s", path, reason);
         pem_close(file);
     }
-    return result;
+    return reason ? -1 : 0;
 }
 
 void pem_close(struct pem_file *file)

@@ -180,6 +180,17 @@ class Reload(Case):
         def half():
             self.folder.write("current.pem", good[".pem"][:len(good[".pem"]) // 2])
 
+        def cut_off():
+            self.folder.write("current.pem", good[".pem"] + b"-----BEG")
+
+        def pipe():
+            os.unlink(self.folder.at("current.pem"))
+            os.mkfifo(self.folder.at("current.pem"))
+
+        def pipe_of_options():
+            os.unlink(os.path.join(server.folder.name, "options.yaml"))
+            os.mkfifo(os.path.join(server.folder.name, "options.yaml"))
+
         def missing():
             os.unlink(self.folder.at("current.key"))
 
@@ -199,6 +210,7 @@ class Reload(Case):
             self.folder.write("secret", b"short")
 
         for number, (spoil, part) in enumerate([(bad_key, "current."), (empty, "current.pem"), (half, "current.pem"),
+                                                (cut_off, "cut off"), (pipe, "not a file"), (pipe_of_options, "not a file"),
                                                 (missing, "current.key"), (directory, "current.pem"),
                                                 (expired, "has expired"), (not_yet, "is not valid yet"), (no_secret, "secret")], 1):
             with self.subTest(spoil.__name__):
@@ -212,6 +224,9 @@ class Reload(Case):
                 if os.path.isdir(self.folder.at("current.pem")):
                     os.rmdir(self.folder.at("current.pem"))
                 self.install("one")
+                if spoil is pipe_of_options:
+                    os.unlink(os.path.join(server.folder.name, "options.yaml"))
+                self.rewrite(server, self.options())
                 self.folder.write("secret", SECRET)
         server.wait_for_log("not reloaded, nothing has changed")
         self.assertEqual(server.metric("limpet_reloads_total", result="taken"), 0)
