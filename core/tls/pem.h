@@ -12,7 +12,7 @@ struct pem_file {
     size_t size;
 };
 
-/* 0, or -errno with a message that names the file and the reason. */
+/* 0, or -1 with a message that names the file and the reason. */
 MUST_CHECK int pem_open(struct pem_file *file, const char *path, char *message,
                         size_t message_size);
 void pem_close(struct pem_file *file); /* wipes it */

@@ -57,12 +57,12 @@ static void a_file_is_read_whole(void **state)
     pem_close(&file);
 }
 
-static void assert_unreadable(const char *path, int error, const char *reason)
+static void assert_unreadable(const char *path, const char *reason)
 {
     struct pem_file file;
     char message[256] = "";
 
-    assert_int_equal(pem_open(&file, path, message, sizeof(message)), error);
+    assert_int_equal(pem_open(&file, path, message, sizeof(message)), -1);
     assert_null(file.text);
     assert_memory_equal(message, path, strlen(path));
     assert_non_null(strstr(message, reason));
@@ -72,9 +72,9 @@ static void assert_unreadable(const char *path, int error, const char *reason)
 static void what_cannot_be_read_is_named(void **state)
 {
     (void)state;
-    assert_unreadable(pki_path(&pki, "none"), -ENOENT, "cannot be read: No such file");
-    assert_unreadable(pki.folder, -EISDIR, "cannot be read: Is a directory");
-    assert_unreadable("/dev/zero", -EFBIG, "cannot be read: File too large");
+    assert_unreadable(pki_path(&pki, "none"), "cannot be read: No such file");
+    assert_unreadable(pki.folder, "cannot be read: Is a directory");
+    assert_unreadable("/dev/zero", "cannot be read: not a file");
 }
 
 static void the_largest_file_and_one_byte_more(void **state)
@@ -89,27 +89,21 @@ static void the_largest_file_and_one_byte_more(void **state)
     assert_int_equal(file.size, PEM_FILE_SIZE_MAX);
     pem_close(&file);
     assert_int_equal(truncate(path, PEM_FILE_SIZE_MAX + 1), 0);
-    assert_unreadable(path, -EFBIG, "File too large");
+    assert_unreadable(path, "File too large");
 }
 
-/* As `--certificate <(...)` gives: it does not tell its size. */
-static void a_pipe_is_read_to_its_end(void **state)
+/* Nobody writes into it: to open or read it would hold a reload up for good. */
+static void a_pipe_is_refused(void **state)
 {
-    struct pem_file file;
-    char message[256] = "";
     char path[32];
     int ends[2];
 
     (void)state;
     assert_int_equal(pipe(ends), 0);
-    assert_int_equal(write(ends[1], "in a pipe", 9), 9);
-    assert_int_equal(close(ends[1]), 0);
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[0]);
-    assert_int_equal(pem_open(&file, path, message, sizeof(message)), 0);
-    assert_int_equal(file.size, 9);
-    assert_string_equal((const char *)file.text, "in a pipe");
-    pem_close(&file);
+    assert_unreadable(path, "not a file");
     assert_int_equal(close(ends[0]), 0);
+    assert_int_equal(close(ends[1]), 0);
 }
 
 /* --- blocks ----------------------------------------------------------------------------------- */
@@ -180,7 +174,7 @@ int main(void)
         cmocka_unit_test(a_file_is_read_whole),
         cmocka_unit_test(what_cannot_be_read_is_named),
         cmocka_unit_test(the_largest_file_and_one_byte_more),
-        cmocka_unit_test(a_pipe_is_read_to_its_end),
+        cmocka_unit_test(a_pipe_is_refused),
         cmocka_unit_test(blocks_come_one_after_the_other),
         cmocka_unit_test(a_cut_block_is_none),
     };
