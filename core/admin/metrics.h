@@ -23,7 +23,7 @@ void histogram_add(struct histogram *histogram, uint64_t value, uint64_t base);
 enum metric_type {
     METRIC_COUNTER,
     METRIC_GAUGE,
-    METRIC_HISTOGRAM_NS, /* a struct histogram of nanoseconds; shown in seconds */
+    METRIC_HISTOGRAM_NS, /* a struct histogram of nanoseconds; shown in seconds, of all blocks */
     METRIC_GAUGE_MS,     /* milliseconds; shown in seconds */
     METRIC_GAUGE_US,     /* microseconds; shown in seconds */
     METRIC_AGE_MS, /* a time of the monotonic clock; shown in seconds, as a gauge of its age */
