@@ -103,7 +103,8 @@ const char *token_pem_to_jwk(struct slice pem, char jwk[TOKEN_JWK_MAX])
 {
     const char *reason = "its kind of key is none of RSA, EC, Ed25519, Ed448";
     BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.size);
-    EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
+    char no_passphrase[] = ""; /* else a key that is encrypted asks the terminal for one */
+    EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, no_passphrase) : NULL;
 
     BIO_free(bio);
     ERR_clear_error();
