@@ -128,27 +128,46 @@ static void show(const struct session *session, const struct journal *journal)
 
 /* ---------------------------------------------------------------------------------------------- */
 
-static bool set_values(const struct session *session, const struct journal *journal)
+/* A vector that is refused may have changed in part: it must not stay so. */
+static void set_back(const struct session *session, const char *key, const char *before)
 {
     char now[LIVE_SIZE];
 
+    if (live_read(&session->tree, key, now) == 0 && live_equal(now, before)) {
+        return; /* refused as a whole, and another write of it would be, too */
+    }
+    if (live_write(&session->tree, key, before) != 0) {
+        live_tidy(before, now);
+        text_print(session->options->errors, "limpet-tune: %s could not be set back to %s\n", key,
+                   now);
+    }
+}
+
+static int set_value(const struct session *session, const struct journal_value *value)
+{
+    char before[LIVE_SIZE];
+    int result = live_read(&session->tree, value->key, before);
+
+    if (result == 0 && !live_equal(before, value->old[GOAL_BEFORE])) {
+        result = -ESTALE;
+    }
+    if (result == 0) {
+        result = live_write(&session->tree, value->key, value->to);
+        if (result != 0) {
+            set_back(session, value->key, before);
+        }
+    }
+    return result;
+}
+
+static bool set_values(const struct session *session, const struct journal *journal)
+{
     for (size_t i = 0; i < journal->value_count; i++) {
         const struct journal_value *value = &journal->values[i];
         if (!survey_changes_value(value)) {
             continue;
         }
-        int result = live_read(&session->tree, value->key, now);
-        if (result == 0 && !live_equal(now, value->old[GOAL_BEFORE])) {
-            result = -ESTALE;
-        }
-        if (result == 0) {
-            result = live_write(&session->tree, value->key, value->to);
-            if (result != 0 && live_write(&session->tree, value->key, now) != 0) {
-                /* A vector that is refused may have changed in part: it must not stay so. */
-                text_print(session->options->errors,
-                           "limpet-tune: %s could not be set back to %s\n", value->key, now);
-            }
-        }
+        int result = set_value(session, value);
         if (result != 0) {
             return tell_failed(session, value->key, result);
         }

@@ -44,10 +44,12 @@ enum host_reading host_read_text(const char *root, const char *path, char out[HO
         return errno == ENOENT || errno == ENOTDIR ? HOST_ABSENT : HOST_UNREADABLE;
     }
     ssize_t size = read(fd, out, HOST_TEXT_MAX - 1);
+    /* xps_cpus of an interface with one queue is there, and says so when it is read. */
+    const bool is_absent = size < 0 && errno == ENOENT;
     (void)close(fd);
     if (size < 0) {
         out[0] = '\0';
-        return HOST_UNREADABLE;
+        return is_absent ? HOST_ABSENT : HOST_UNREADABLE;
     }
     out[size] = '\0';
     tidy_line(out);

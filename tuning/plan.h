@@ -8,7 +8,7 @@
 #include "tuning/change.h"
 #include "tuning/reading.h"
 
-#define FINDINGS_MAX 96
+#define FINDINGS_MAX 128
 
 enum verdict {
     VERDICT_OK,

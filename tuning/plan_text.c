@@ -25,11 +25,13 @@ static enum section section_of(const struct finding *finding)
     const enum setting_kind kind = finding->setting->kind;
     const bool is_written = kind == SETTING_SYSCTL || kind == SETTING_UNIT || kind == SETTING_LOGIN;
     const bool is_wanted = finding->want.count > 0 || finding->want.text;
+    const bool is_needless = !is_wanted && finding->setting->source == SOURCE_NOTHING &&
+                             !(finding->setting->flags & SETTING_OPTIONAL);
 
     if (finding->verdict == VERDICT_UNKNOWN) {
         return SECTION_UNKNOWN;
     }
-    if (kind == SETTING_LEAVE) {
+    if (kind == SETTING_LEAVE || is_needless) {
         return SECTION_LEAVE;
     }
     if (!is_wanted) {

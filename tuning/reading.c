@@ -135,11 +135,12 @@ static void take_cgroup(const struct setting *setting, const struct machine *mac
     reading->outcome = host_read_text(machine->root, path, reading->text);
 }
 
-static void take_steering(const struct machine *machine, struct reading *reading)
+/* file: below the interface's queues. */
+static void take_steering(const struct machine *machine, const char *file, struct reading *reading)
 {
     char path[128];
 
-    (void)snprintf(path, sizeof(path), "/sys/class/net/%s/queues/rx-0/rps_cpus", machine->nic);
+    (void)snprintf(path, sizeof(path), "/sys/class/net/%s/queues/%s", machine->nic, file);
     reading->outcome = host_read_text(machine->root, path, reading->text);
     if (reading->text[0] != '\0' && strspn(reading->text, "0,") == strlen(reading->text)) {
         say(reading, HOST_READ, "0");
@@ -198,7 +199,10 @@ void reading_take(const struct setting *setting, const struct machine *machine,
         break;
     }
     case SOURCE_RPS:
-        take_steering(machine, reading);
+        take_steering(machine, "rx-0/rps_cpus", reading);
+        break;
+    case SOURCE_XPS:
+        take_steering(machine, "tx-0/xps_cpus", reading);
         break;
     case SOURCE_IRQBALANCE:
         say(reading, HOST_READ,

@@ -33,8 +33,9 @@ enum setting_source {
     SOURCE_BACKLOG,    /* this and the next two: the server's options */
     SOURCE_PING_INTERVAL,
     SOURCE_USER_TIMEOUT,
-    SOURCE_QUEUES,     /* of the interface */
-    SOURCE_RPS,        /* of the interface's first queue: "0" or the mask */
+    SOURCE_QUEUES, /* of the interface */
+    SOURCE_RPS,    /* this and the next of the interface's first queue: "0" or the mask */
+    SOURCE_XPS,
     SOURCE_INTERRUPTS, /* CPUs that take the interface's interrupts */
     SOURCE_IRQBALANCE, /* "running" or "not running" */
     SOURCE_NOTHING,    /* cannot be read here */

@@ -12,6 +12,8 @@
 #define TIME_WAIT_BYTES    256u
 #define CONNTRACK_BYTES    320u
 #define CONNTRACK_PER_100K 131072u
+#define SYNACK_RETRIES     5u
+#define SYNACK_RETRIES_MIN 3u
 
 /* The accept queue outlives the longest stall of a thread, one and a half seconds. */
 static uint64_t backlog(const struct target *target, uint64_t *rate)
@@ -62,6 +64,16 @@ static void want_syncookies(const struct target *target, struct want *want)
 {
     want_number(want, 1, "when one of %u SYN queues is full, clients still get in by cookie",
                 target->threads);
+}
+
+/* The kernel itself goes down to two when a queue is half full. */
+static void want_synack_retries(const struct target *target, struct want *want)
+{
+    want_number(want, SYNACK_RETRIES,
+                "1 + 2 + 4 + 8 + 16 + 32 s = 63 s to get through to one of %u listeners; %u, 15 s, "
+                "will do in a flood",
+                target->threads, SYNACK_RETRIES_MIN);
+    want->enough = SYNACK_RETRIES_MIN;
 }
 
 static void want_no_abort(const struct target *target, struct want *want)
@@ -203,6 +215,18 @@ const struct setting settings_accept[] = {
         .standard = "1",
         .cost = "none until a queue is full",
         .risk = "0: a flood shuts everyone out. 2: connections lose their TCP options",
+    },
+    {
+        .key = "net.ipv4.tcp_synack_retries",
+        .kind = SETTING_SYSCTL,
+        .compare = ">",
+        .effect = EFFECT_NOW,
+        .group = GROUP_ACCEPT,
+        .flags = SETTING_SERVER | SETTING_RISKY,
+        .formula = want_synack_retries,
+        .standard = "5 (63 s)",
+        .cost = "a place in the SYN queue for as long",
+        .risk = "1 or 2: mobile clients that lose packets do not get in; TCPTimeouts",
     },
     {
         .key = "net.ipv4.tcp_abort_on_overflow",
@@ -363,6 +387,37 @@ const struct setting settings_accept[] = {
         .flags = SETTING_SERVER,
         .why = "for connections that a host opens; a server's are not affected",
         .standard = "2",
+    },
+    {
+        .key = "net.ipv4.tcp_max_tw_buckets",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_ACCEPT,
+        .flags = SETTING_SERVER,
+        .why = "TIME_WAIT takes no port of a server; above it the state is skipped, no "
+               "connection is refused",
+        .standard = "half the connection hash",
+    },
+    {
+        .key = "net.ipv4.tcp_fastopen",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_ACCEPT,
+        .flags = SETTING_BOTH,
+        .why = "for sockets that ask for TCP_FASTOPEN, which ours do not",
+        .standard = "1",
+    },
+    {
+        .key = "net.ipv4.tcp_tw_recycle",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_ACCEPT,
+        .flags = SETTING_BOTH,
+        .why = "gone since Linux 4.12: it dropped clients behind NAT",
+        .standard = "0",
     },
 };
 

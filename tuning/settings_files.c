@@ -195,6 +195,50 @@ const struct setting settings_files[] = {
         .risk = "lowered, units with LimitNOFILE=1048576 fail with 205/LIMITS; raised, "
                 "LimitNOFILE=infinity becomes that number and costs minutes",
     },
+    {
+        .key = "kernel.core_pattern",
+        .kind = SETTING_LEAVE,
+        .compare = "",
+        .effect = EFFECT_NOW,
+        .group = GROUP_FILES,
+        .flags = SETTING_SERVER,
+        .why = "a pipe (|...) does not go by LimitCORE. Keys of connections are kept out of "
+               "any dump (MADV_DONTDUMP), keys of certificates and tokens are not: mind who "
+               "reads there",
+        .standard = "core",
+    },
+    {
+        .key = "kernel.threads-max",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_FILES,
+        .flags = SETTING_BOTH,
+        .why = "threads are one a shard and io_uring's own, not one a connection",
+        .standard = "by memory",
+    },
+    {
+        .key = "kernel.pid_max",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_FILES,
+        .flags = SETTING_BOTH,
+        .why = "threads are one a shard and io_uring's own, not one a connection",
+        .standard = "32768, 4194304 with systemd",
+    },
+    {
+        .key = "TasksMax",
+        .kind = SETTING_LEAVE,
+        .source = SOURCE_CGROUP,
+        .place = "pids.max",
+        .compare = ".",
+        .effect = EFFECT_RESTART,
+        .group = GROUP_FILES,
+        .flags = SETTING_SERVER | SETTING_OPTIONAL,
+        .why = "threads are one a shard and io_uring's own; the standard is never below 4,915",
+        .standard = "15 % of kernel.pid_max",
+    },
 };
 
 const size_t settings_files_count = sizeof(settings_files) / sizeof(settings_files[0]);

@@ -15,6 +15,8 @@
 #define RESERVE_KB      131072u
 #define ACCEPTS_FAST    150000u
 #define ACCEPTS_MANY    25000u
+#define ECN_ALWAYS      1u
+#define ECN_WHEN_ASKED  2u
 
 static void want_tcp_mem(const struct target *target, struct want *want)
 {
@@ -103,6 +105,15 @@ static void want_switched_on(const struct target *target, struct want *want)
 {
     want_number(want, 1, "round trips, windows and loss of %s connections are measured with it",
                 COUNT(target->connections));
+}
+
+static void want_ecn(const struct target *target, struct want *want)
+{
+    want_number(want, ECN_WHEN_ASKED,
+                "marks instead of losses for those of %s clients that ask for it; 1 asks, too, and "
+                "more are the marks of newer kernels",
+                COUNT(target->connections));
+    want->enough = ECN_ALWAYS;
 }
 
 static void want_no_metrics(const struct target *target, struct want *want)
@@ -280,6 +291,18 @@ const struct setting settings_memory[] = {
         .risk = "0: mobile clients crawl after each loss",
     },
     {
+        .key = "net.ipv4.tcp_ecn",
+        .kind = SETTING_SYSCTL,
+        .compare = ">",
+        .effect = EFFECT_NEW_SOCKETS,
+        .group = GROUP_MEMORY,
+        .flags = SETTING_BOTH,
+        .formula = want_ecn,
+        .standard = "2",
+        .cost = "none",
+        .risk = "0: a full queue on the way tells of itself by loss alone",
+    },
+    {
         .key = "net.ipv4.tcp_retries2",
         .kind = SETTING_SYSCTL,
         .compare = ">",
@@ -434,6 +457,82 @@ const struct setting settings_memory[] = {
         .flags = SETTING_BOTH,
         .why = "from guides for databases; a ring is three mappings, a pool is one",
         .standard = "65530",
+    },
+    {
+        .key = "net.core.wmem_max",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .unit = "bytes",
+        .effect = EFFECT_NEW_SOCKETS,
+        .group = GROUP_MEMORY,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "bounds SO_SNDBUF alone, and not the kernel's own tuning of buffers",
+        .standard = "212992, 4194304 on newer kernels",
+    },
+    {
+        .key = "net.core.optmem_max",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .unit = "bytes",
+        .effect = EFFECT_NEW_SOCKETS,
+        .group = GROUP_MEMORY,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "for control messages and MSG_ZEROCOPY of a socket: a connection has neither",
+        .standard = "20480, 131072 on newer kernels",
+    },
+    {
+        .key = "net.ipv4.tcp_notsent_lowat",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_MEMORY,
+        .flags = SETTING_BOTH,
+        .why = "each listener has TCP_NOTSENT_LOWAT, and its connections with it; here it "
+               "would hit other services at once",
+        .standard = "4294967295",
+    },
+    {
+        .key = "net.ipv4.tcp_child_ehash_entries",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_MEMORY,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "0: new network namespaces share the host's hash (thash_entries). Without a "
+               "reboot: set it, then make the service's namespace; at most 2^24",
+        .standard = "0",
+    },
+    {
+        .key = "vm.swappiness",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_MEMORY,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "MemorySwapMax=0 keeps the service out of swap, and the kernel's sockets are "
+               "never swapped",
+        .standard = "60",
+    },
+    {
+        .key = "vm.nr_hugepages",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_MEMORY,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "pools take none of them: what is set aside here is lost to sockets and pools",
+        .standard = "0",
+    },
+    {
+        .key = "kernel.numa_balancing",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_MEMORY,
+        .flags = SETTING_SERVER | SETTING_OPTIONAL,
+        .why = "0 pays with more than one NUMA node and threads that are pinned to CPUs; "
+               "shards are not pinned",
+        .standard = "1 with more than one node",
     },
 };
 

@@ -7,6 +7,7 @@
 #define GOOGLE_FLOWS       130000u /* for each virtual CPU, up to eight of them */
 #define AZURE_CONNECTIONS  500000u
 #define QUEUE_INTERVAL_MIN 1000u
+#define COALESCING_PACKETS 20000u /* a second and queue */
 
 static void want_heartbeat(const struct target *target, struct want *want)
 {
@@ -85,11 +86,31 @@ static void want_interrupts(const struct target *target, struct want *want)
         want_nothing(want, "the interface has no queues that are known");
         return;
     }
-    want_number(
-        want, cpus,
-        "%u queues on %u cores: queue i interrupts CPU i, where shard i runs. Write i to its "
-        "/proc/irq/N/smp_affinity_list, at every boot",
-        target->rx_queues, target->cores);
+    want_number(want, cpus,
+                "%u queues on %u cores: queue i interrupts CPU i. Write i to its "
+                "/proc/irq/N/smp_affinity_list, at every boot",
+                target->rx_queues, target->cores);
+}
+
+/* Three packets a heartbeat: ping, pong, acknowledgement. */
+static void want_coalescing(const struct target *target, struct want *want)
+{
+    const uint64_t queues = target->rx_queues > 0 ? target->rx_queues : 1;
+    const uint64_t packets = target->connections * 3000 / target->options.ping_interval_ms / queues;
+
+    if (packets < COALESCING_PACKETS) {
+        want_nothing(want,
+                     "%s heartbeats x 3 / %.0f s / %llu queues = %s packets a second: below %s it "
+                     "changes nothing",
+                     COUNT(target->connections), (double)target->options.ping_interval_ms / 1000,
+                     (unsigned long long)queues, COUNT(packets), COUNT(COALESCING_PACKETS));
+        return;
+    }
+    want_text(want, "adaptive-rx on, or rx-usecs 30 to 100",
+              "%s heartbeats x 3 / %.0f s / %llu queues = %s packets a second. ethtool -c IF shows "
+              "it; by software: napi_defer_hard_irqs with gro_flush_timeout",
+              COUNT(target->connections), (double)target->options.ping_interval_ms / 1000,
+              (unsigned long long)queues, COUNT(packets));
 }
 
 static void want_no_irqbalance(const struct target *target, struct want *want)
@@ -105,6 +126,19 @@ static void want_no_busy_poll(const struct target *target, struct want *want)
                 "%s connections are silent nearly always: a core a queue would be burnt to save "
                 "10 us that nobody sees",
                 COUNT(target->connections));
+}
+
+static void want_no_flow_table(const struct target *target, struct want *want)
+{
+    if (target->rx_queues < target->threads) {
+        want_nothing(want, "fewer queues (%u) than threads (%u): steering by software may use it",
+                     target->rx_queues, target->threads);
+        return;
+    }
+    want_number(want, 0,
+                "%u queues for %u threads spread packets by themselves; %s flows only churn the "
+                "table of RFS",
+                target->rx_queues, target->threads, COUNT(target->connections));
 }
 
 static void want_performance(const struct target *target, struct want *want)
@@ -222,6 +256,30 @@ const struct setting settings_network[] = {
         .risk = "above 0: idle cores spin",
     },
     {
+        .key = "net.core.busy_read",
+        .kind = SETTING_SYSCTL,
+        .compare = "=",
+        .effect = EFFECT_NEW_SOCKETS,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_SERVER | SETTING_OPTIONAL | SETTING_RISKY,
+        .formula = want_no_busy_poll,
+        .standard = "0",
+        .cost = "none",
+        .risk = "above 0: cores spin where they would sleep",
+    },
+    {
+        .key = "net.core.rps_sock_flow_entries",
+        .kind = SETTING_SYSCTL,
+        .compare = "=",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_SERVER | SETTING_OPTIONAL,
+        .formula = want_no_flow_table,
+        .standard = "0",
+        .cost = "none",
+        .risk = "above 0: a table of flows that each packet looks at, and a crowd only churns",
+    },
+    {
         .key = "receive queues",
         .kind = SETTING_ADVICE,
         .source = SOURCE_QUEUES,
@@ -261,6 +319,19 @@ const struct setting settings_network[] = {
         .risk = "fewer: one core takes the packets of many shards",
     },
     {
+        .key = "interrupt coalescing",
+        .kind = SETTING_ADVICE,
+        .source = SOURCE_NOTHING,
+        .compare = "",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_SERVER,
+        .formula = want_coalescing,
+        .standard = "by driver",
+        .cost = "a packet waits for up to 0.1 ms",
+        .risk = "off: an interrupt for nearly every packet",
+    },
+    {
         .key = "irqbalance",
         .kind = SETTING_ADVICE,
         .source = SOURCE_IRQBALANCE,
@@ -294,7 +365,7 @@ const struct setting settings_network[] = {
         .compare = "",
         .effect = EFFECT_NOW,
         .group = GROUP_NETWORK,
-        .flags = SETTING_SERVER,
+        .flags = SETTING_SERVER | SETTING_OPTIONAL,
         .formula = want_provider,
         .cost = "none",
         .risk = "connections are dropped outside of this host, where it counts nothing",
@@ -319,6 +390,139 @@ const struct setting settings_network[] = {
         .flags = SETTING_BOTH,
         .why = "only for sockets with SO_KEEPALIVE, which ours are not: heartbeats do its work",
         .standard = "7200",
+    },
+    {
+        .key = "net.core.netdev_budget",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .unit = "packets",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "of one turn of the network, for all queues of a core; it is too small when "
+               "softnet squeezed grows fast",
+        .standard = "300",
+    },
+    {
+        .key = "net.core.netdev_budget_usecs",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .unit = "us",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "two ticks, the time of one turn of the network; it is too small when softnet "
+               "squeezed grows fast",
+        .standard = "2 ticks: 8000 at 250 Hz",
+    },
+    {
+        .key = "ring sizes",
+        .kind = SETTING_LEAVE,
+        .source = SOURCE_NOTHING,
+        .compare = "",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_BOTH,
+        .why = "512 to 1024 entries (ethtool -g IF) are enough; 4,096 x 32 queues x 2 KB would "
+               "be 256 MB, for when rx_missed, no_buf or out_of_buffer of ethtool -S grow",
+        .standard = "by driver",
+    },
+    {
+        .key = "offloads",
+        .kind = SETTING_LEAVE,
+        .source = SOURCE_NOTHING,
+        .compare = "",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_BOTH,
+        .why = "GRO and TSO on, LRO off (ethtool -k IF), as drivers have them: for messages to "
+               "all; heartbeats do not notice",
+        .standard = "by driver",
+    },
+    {
+        .key = "transmit packet steering",
+        .kind = SETTING_LEAVE,
+        .source = SOURCE_XPS,
+        .compare = "",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_SERVER | SETTING_OPTIONAL,
+        .why = "the driver knows its queues; with one for each thread it is right (xps_cpus)",
+        .standard = "by driver",
+    },
+    {
+        .key = "isolcpus",
+        .kind = SETTING_LEAVE,
+        .source = SOURCE_FILE,
+        .place = "/sys/devices/system/cpu/isolated",
+        .compare = "",
+        .effect = EFFECT_REBOOT,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_SERVER | SETTING_OPTIONAL,
+        .why = "nor nohz_full: system calls get dearer, and the network's interrupts land "
+               "there all the same",
+        .standard = "none",
+    },
+    {
+        .key = "net.ipv4.tcp_congestion_control",
+        .kind = SETTING_LEAVE,
+        .compare = "",
+        .effect = EFFECT_NEW_SOCKETS,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_BOTH,
+        .why = "cubic or bbr take no memory of their own, and heartbeats of 30 bytes gain "
+               "nothing from either",
+        .standard = "cubic",
+    },
+    {
+        .key = "net.core.default_qdisc",
+        .kind = SETTING_LEAVE,
+        .compare = "",
+        .effect = EFFECT_REBOOT,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "for new interfaces alone; fq paces what bbr sends, heartbeats need no pace",
+        .standard = "fq_codel or pfifo_fast, by distribution",
+    },
+    {
+        .key = "net.ipv4.tcp_low_latency",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "has no effect any more",
+        .standard = "0",
+    },
+    {
+        .key = "net.ipv4.tcp_fack",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "has no effect any more",
+        .standard = "0",
+    },
+    {
+        .key = "net.ipv4.route.max_size",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "IPv4 has had no cache of routes since Linux 3.6",
+        .standard = "2147483647",
+    },
+    {
+        .key = "net.ipv4.inet_peer_threshold",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_NETWORK,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "for limits on ICMP and for fragments, not for connections",
+        .standard = "by memory",
     },
 };
 

@@ -29,6 +29,13 @@ DEFAULTS = {
     "net.ipv4.tcp_slow_start_after_idle": "1", "net.ipv4.neigh.default.gc_thresh1": "128",
     "net.ipv4.neigh.default.gc_thresh2": "512", "net.ipv4.neigh.default.gc_thresh3": "1024",
     "vm.min_free_kbytes": "67584", "vm.overcommit_memory": "0", "vm.max_map_count": "65530",
+    "kernel.core_pattern": "core", "kernel.threads-max": "127000", "kernel.pid_max": "4194304",
+    "kernel.numa_balancing": "0", "net.ipv4.tcp_synack_retries": "5", "net.ipv4.tcp_fastopen": "1",
+    "net.ipv4.tcp_ecn": "2", "net.core.wmem_max": "212992", "net.core.optmem_max": "20480",
+    "net.ipv4.tcp_notsent_lowat": "4294967295", "net.ipv4.tcp_congestion_control": "cubic",
+    "net.core.default_qdisc": "fq_codel", "net.ipv4.tcp_child_ehash_entries": "0", "vm.swappiness": "60",
+    "vm.nr_hugepages": "0", "net.core.busy_read": "0", "net.core.rps_sock_flow_entries": "0",
+    "net.core.netdev_budget": "300", "net.core.netdev_budget_usecs": "8000",
 }
 
 
@@ -126,6 +133,28 @@ class Plans(unittest.TestCase):
         self.assertEqual(settings["net.ipv4.tcp_mem"]["wanted"], "625000 833333 1250000")
         for row in plan["settings"]:
             self.assertTrue(row["why"])
+
+    def test_what_needs_no_change(self):
+        host = Host(self)
+        host.sysctl("kernel.core_pattern", "|/usr/lib/systemd/systemd-coredump %P")
+        status, out, _ = tune("plan", "-n", 1000000, "--root", host.root)
+        self.assertEqual(status, 0)
+        sections = {part.split("\n", 1)[0]: " ".join(part.split()) for part in out.split("\n\n")}
+        left = sections["No change needed, whatever the lists say"]
+        for part in ("kernel.core_pattern |/usr/lib/systemd/sy... ", "net.ipv4.tcp_notsent_lowat", "TasksMax",
+                     "net.core.optmem_max", "net.ipv4.tcp_fastopen", "net.core.netdev_budget ", "vm.swappiness",
+                     "kernel.numa_balancing", "ring sizes", "transmit packet steering", "4,096 x 32 queues x 2 KB"):
+            self.assertIn(part, left)
+        self.assertIn("adaptive-rx on, or rx-usecs 30 to 100", sections["To see to by hand"])
+        self.assertIn("provider no provider is known of", sections["Not on this host"])
+        for part in ("net.ipv4.tcp_synack_retries 5 ", "net.ipv4.tcp_ecn 2 ", "net.core.busy_read "):
+            self.assertIn(part, sections["Right already"])
+
+    def test_this_host(self):
+        """Of an interface with one queue the kernel has the file of its steering, and refuses to have it read."""
+        _, out, _ = tune("plan", "-n", 1000, "--json")
+        states = {row["key"]: row["state"] for row in json.loads(out)["settings"]}
+        self.assertIn(states["transmit packet steering"], ("ok", "absent"))
 
     def test_options_of_the_server(self):
         host = Host(self)

@@ -94,6 +94,55 @@ static void test_boundaries(void **state)
     assert_int_equal(with("fs.nr_open", "1048576"), VERDICT_OK);
     assert_int_equal(with("fs.nr_open", "1073741816"), VERDICT_OK);
     assert_int_equal(with("kernel.io_uring_disabled", "2"), VERDICT_LOW);
+    assert_int_equal(with("net.core.busy_read", "50"), VERDICT_RISKY);
+    assert_int_equal(with("net.core.busy_read", "0"), VERDICT_OK);
+    assert_int_equal(with("net.core.rps_sock_flow_entries", "32768"), VERDICT_LOW);
+    assert_int_equal(with("net.core.rps_sock_flow_entries", "0"), VERDICT_OK);
+}
+
+/* What will do stays, what will not is set to the kernel's own. */
+static void test_enough_stays(void **state)
+{
+    (void)state;
+    assert_int_equal(with("net.ipv4.tcp_synack_retries", "2"), VERDICT_RISKY);
+    assert_string_equal(change_of("net.ipv4.tcp_synack_retries")->wanted, "5");
+    assert_int_equal(with("net.ipv4.tcp_synack_retries", "3"), VERDICT_OK);
+    assert_null(change_of("net.ipv4.tcp_synack_retries"));
+    assert_int_equal(with("net.ipv4.tcp_synack_retries", "6"), VERDICT_OK);
+    assert_int_equal(with("net.ipv4.tcp_ecn", "0"), VERDICT_LOW);
+    assert_string_equal(change_of("net.ipv4.tcp_ecn")->wanted, "2");
+    assert_int_equal(with("net.ipv4.tcp_ecn", "1"), VERDICT_OK);
+    assert_int_equal(with("net.ipv4.tcp_ecn", "5"), VERDICT_OK);
+    assert_null(change_of("net.ipv4.tcp_ecn"));
+}
+
+/* Shown as they are, never judged, never written. */
+static void test_what_is_left_alone(void **state)
+{
+    static const char *const values[][2] = {
+        {"kernel.core_pattern", "|/usr/lib/systemd/systemd-coredump %P %u %g %s %t %c %h"},
+        {"net.ipv4.tcp_congestion_control", "bbr"},
+        {"net.core.default_qdisc", "fq"},
+        {"net.ipv4.tcp_notsent_lowat", "16384"},
+        {"net.ipv4.tcp_fastopen", "3"},
+        {"net.core.optmem_max", "26214400"},
+        {"net.core.netdev_budget", "50000"},
+        {"kernel.numa_balancing", "1"},
+        {"vm.swappiness", "1"},
+    };
+    char text[HOST_TEXT_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        assert_int_equal(with(values[i][0], values[i][1]), VERDICT_OK);
+        assert_string_equal(find(values[i][0])->now.text, values[i][1]);
+        assert_null(change_of(values[i][0]));
+    }
+    scratch_write(&scratch, "/sys/class/net/eth0/queues/tx-0/xps_cpus", "00000000,00000003\n");
+    make(1000000);
+    assert_int_equal(find("transmit packet steering")->verdict, VERDICT_OK);
+    plan_now(find("transmit packet steering"), text, sizeof(text));
+    assert_string_equal(text, "00000000,00000003");
 }
 
 static void test_vectors(void **state)
@@ -289,6 +338,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_boundaries),
+        TEST(test_enough_stays),
+        TEST(test_what_is_left_alone),
         TEST(test_vectors),
         TEST(test_garbage),
         TEST(test_absent_and_unreadable),

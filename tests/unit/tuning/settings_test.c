@@ -179,6 +179,26 @@ static void test_without_tracking(void **state)
     LEAVES(&target, "net.netfilter.nf_conntrack_buckets");
 }
 
+/* A million hearts beat 40,000 times in a second, with 3 packets each: 120,000, 20,000 a queue of
+ * six. */
+static void test_the_interface(void **state)
+{
+    struct target target = target_of(1000000, 6, 16 * GIGABYTE);
+    struct want want;
+
+    (void)state;
+    setting_want(setting_find("interrupt coalescing"), &target, &want);
+    assert_string_equal(want.text, "adaptive-rx on, or rx-usecs 30 to 100");
+    assert_non_null(strstr(want.why, "6 queues = 20,000 packets"));
+    target.connections = 999999;
+    setting_want(setting_find("interrupt coalescing"), &target, &want);
+    assert_null(want.text);
+    assert_non_null(strstr(want.why, "19,999 packets"));
+    WANTS(&target, "net.core.rps_sock_flow_entries", 0);
+    target.rx_queues = 5;
+    LEAVES(&target, "net.core.rps_sock_flow_entries");
+}
+
 static void ask_all(const struct target *target)
 {
     const struct setting *setting;
@@ -221,6 +241,31 @@ static void test_the_popular_ones_are_left_alone(void **state)
         "net.ipv4.tcp_keepalive_time",
         "net.ipv4.tcp_slow_start_after_idle",
         "vm.max_map_count",
+        "net.core.wmem_max",
+        "net.core.optmem_max",
+        "net.ipv4.tcp_notsent_lowat",
+        "net.ipv4.tcp_congestion_control",
+        "net.core.default_qdisc",
+        "net.ipv4.tcp_child_ehash_entries",
+        "net.ipv4.tcp_fastopen",
+        "net.core.netdev_budget",
+        "net.core.netdev_budget_usecs",
+        "vm.swappiness",
+        "vm.nr_hugepages",
+        "kernel.numa_balancing",
+        "kernel.core_pattern",
+        "kernel.threads-max",
+        "kernel.pid_max",
+        "TasksMax",
+        "ring sizes",
+        "offloads",
+        "transmit packet steering",
+        "isolcpus",
+        "net.ipv4.tcp_tw_recycle",
+        "net.ipv4.tcp_low_latency",
+        "net.ipv4.tcp_fack",
+        "net.ipv4.route.max_size",
+        "net.ipv4.inet_peer_threshold",
     };
 
     (void)state;
@@ -252,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_memory_bounds_tcp),
         cmocka_unit_test(test_a_larger_backlog_wants_a_larger_somaxconn),
         cmocka_unit_test(test_without_tracking),
+        cmocka_unit_test(test_the_interface),
         cmocka_unit_test(test_every_target_has_its_sentences),
         cmocka_unit_test(test_the_popular_ones_are_left_alone),
         cmocka_unit_test(test_profiles_by_name),
