@@ -205,7 +205,7 @@ static void files_that_cannot_be_read(void **state)
     assert_non_null(large);
     expect_refusal(&key, 1, "No such file or directory");
     key.path = folder;
-    expect_refusal(&key, 1, "not a file");
+    expect_refusal(&key, 1, "Is a directory");
     key.path = path;
     file_write(path, folder, "pipe", slice_from("", 0));
     assert_int_equal(remove(path), 0);
