@@ -130,12 +130,11 @@ static void end_line(FILE *out, struct line *line)
 
 /* --- one sample ------------------------------------------------------------------------------- */
 
-/* What the samples of a metric have in common, for all shards: `name`, and `label="value",...`. */
+/* What the samples of a metric have in common: all but the shard's number stands ready. */
 struct series {
-    const struct metric *metric;
-    struct line labels;
-    bool is_shared; /* no label says a shard */
-    size_t shard;
+    struct line head;   /* `name{shard="`, or for the whole process all up to the value */
+    struct line tail;   /* `",label="value"} ` */
+    struct line labels; /* `label="value"`, for histograms */
 };
 
 static void put_label(struct line *line, const char *name, const char *text)
@@ -152,34 +151,45 @@ static void put_label(struct line *line, const char *name, const char *text)
     }
 }
 
-/* A sample up to its value: `name_suffix{shard="1",label="value",le="0.001"} `. le NULL: none. */
-static void put_series(struct line *line, const struct series *series, const char *suffix,
-                       const char *le)
+static void make_series(struct series *series, const struct metric *metric, bool is_shared)
+{
+    struct line *labels = &series->labels;
+
+    labels->size = 0;
+    put_label(labels, metric->label, metric->label_value);
+    put_label(labels, metric->label_2, metric->label_2_value);
+    series->head.size = 0;
+    series->tail.size = 0;
+    put_text(&series->head, metric->name);
+    if (is_shared) {
+        put_text(&series->head, labels->size > 0 ? "{" : "");
+        put(&series->head, slice_from(labels->text, labels->size));
+        put_text(&series->head, labels->size > 0 ? "} " : " ");
+        return;
+    }
+    put_text(&series->head, "{shard=\"");
+    put_text(&series->tail, labels->size > 0 ? "\"," : "\"");
+    put(&series->tail, slice_from(labels->text, labels->size));
+    put_text(&series->tail, "} ");
+}
+
+/* A sample of a histogram up to its value: `name_suffix{label="value",le="0.001"} `. le NULL: none.
+ */
+static void put_bucket(struct line *line, const char *name, const struct series *series,
+                       const char *suffix, const char *le)
 {
     const struct slice labels = slice_from(series->labels.text, series->labels.size);
-    const char *separator = "{";
 
-    put_text(line, series->metric->name);
+    put_text(line, name);
     put_text(line, suffix);
-    if (!series->is_shared) {
-        put_text(line, "{shard=\"");
-        put_number(line, series->shard);
-        put_text(line, "\"");
-        separator = ",";
-    }
-    if (labels.size > 0) {
-        put_text(line, separator);
-        put(line, labels);
-        separator = ",";
-    }
+    put_text(line, labels.size > 0 || le ? "{" : "");
+    put(line, labels);
     if (le) {
-        put_text(line, separator);
-        put_text(line, "le=\"");
+        put_text(line, labels.size > 0 ? ",le=\"" : "le=\"");
         put_text(line, le);
         put_text(line, "\"");
-        separator = ",";
     }
-    put_text(line, separator[0] == '{' ? " " : "} ");
+    put_text(line, labels.size > 0 || le ? "} " : " ");
 }
 
 /* Bounds of a histogram's buckets, in seconds. */
@@ -195,13 +205,13 @@ static void make_bounds(struct bounds *bounds, uint64_t base)
     }
 }
 
-static void write_count(FILE *out, const struct series *series, const char *suffix, const char *le,
-                        uint64_t count)
+static void write_count(FILE *out, const struct metric *metric, const struct series *series,
+                        const char *suffix, const char *le, uint64_t count)
 {
     struct line line;
 
     line.size = 0;
-    put_series(&line, series, suffix, le);
+    put_bucket(&line, metric->name, series, suffix, le);
     put_number(&line, count);
     end_line(out, &line);
 }
@@ -229,27 +239,26 @@ static void add_up(const struct metrics *metrics, size_t offset, struct sums *su
 /* Of all shards together: each by itself would be half of all that is scraped. */
 static void write_histogram(FILE *out, const struct metrics *metrics, const struct metric *metric)
 {
-    struct series series = {.metric = metric, .is_shared = true};
+    struct series series;
     struct bounds bounds;
     struct sums sums;
     struct line line;
     uint64_t count = 0;
 
-    put_label(&series.labels, metric->label, metric->label_value);
-    put_label(&series.labels, metric->label_2, metric->label_2_value);
+    make_series(&series, metric, true);
     make_bounds(&bounds, metric->base);
     add_up(metrics, metric->offset, &sums);
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
         count += sums.buckets[i];
-        write_count(out, &series, "_bucket", bounds.text[i], count);
+        write_count(out, metric, &series, "_bucket", bounds.text[i], count);
     }
     count += sums.buckets[HISTOGRAM_BUCKETS];
-    write_count(out, &series, "_bucket", "+Inf", count);
+    write_count(out, metric, &series, "_bucket", "+Inf", count);
     line.size = 0;
-    put_series(&line, &series, "_sum", NULL);
+    put_bucket(&line, metric->name, &series, "_sum", NULL);
     put_decimal(&line, sums.sum_ns, 9);
     end_line(out, &line);
-    write_count(out, &series, "_count", NULL, count);
+    write_count(out, metric, &series, "_count", NULL, count);
 }
 
 static void write_header(FILE *out, const char *name, const char *type, const char *help)
@@ -305,16 +314,19 @@ static void put_value(struct line *line, enum metric_type type, uint64_t value, 
 static void write_values(FILE *out, const struct metrics *metrics, const struct metric *metric,
                          uint64_t now_ms)
 {
-    struct series series = {.metric = metric, .is_shared = metrics->is_shared};
+    struct series series;
     struct line line;
 
-    put_label(&series.labels, metric->label, metric->label_value);
-    put_label(&series.labels, metric->label_2, metric->label_2_value);
-    for (; series.shard < metrics->block_count; series.shard++) {
-        const uint8_t *block = metrics->blocks[series.shard];
+    make_series(&series, metric, metrics->is_shared);
+    for (size_t number = 0; number < metrics->block_count; number++) {
+        const uint8_t *block = metrics->blocks[number];
         const struct counter *counter = (const void *)(block + metric->offset);
         line.size = 0;
-        put_series(&line, &series, "", NULL);
+        put(&line, slice_from(series.head.text, series.head.size));
+        if (!metrics->is_shared) {
+            put_number(&line, number);
+            put(&line, slice_from(series.tail.text, series.tail.size));
+        }
         put_value(&line, metric->type, counter_read(counter), now_ms);
         end_line(out, &line);
     }
