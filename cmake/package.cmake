@@ -1,6 +1,13 @@
 # `cmake --install` and the Debian package (`./dev package`): the unit, its user and folders, manual pages, profiles.
 include(GNUInstallDirs)
 
+# systemd has notify-reload since 253 (Debian 12 has 252). Its signal cannot tell of a refusal: ExecReload does that, and
+# the signal that goes out with it is one that a running process does not feel.
+if(systemd_VERSION VERSION_GREATER_EQUAL 253)
+    set(LIMPET_SERVICE_TYPE "Type=notify-reload\nReloadSignal=SIGCONT")
+else()
+    set(LIMPET_SERVICE_TYPE Type=notify)
+endif()
 configure_file(tuning/systemd/limpet.service.in limpet.service @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/limpet.service DESTINATION lib/systemd/system)
 install(FILES tuning/systemd/limpet.sysusers DESTINATION lib/sysusers.d RENAME limpet.conf)
