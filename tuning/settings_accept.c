@@ -400,6 +400,18 @@ const struct setting settings_accept[] = {
         .standard = "half the connection hash",
     },
     {
+        .key = "TCP_DEFER_ACCEPT",
+        .kind = SETTING_LEAVE,
+        .source = SOURCE_NOTHING,
+        .compare = ".",
+        .effect = EFFECT_RESTART,
+        .group = GROUP_ACCEPT,
+        .flags = SETTING_SERVER,
+        .why = "silent connections would fill the SYN queue instead; deadlines.handshake ends them "
+               "in any case",
+        .standard = "off",
+    },
+    {
         .key = "net.ipv4.tcp_fastopen",
         .kind = SETTING_LEAVE,
         .compare = ".",

@@ -239,6 +239,42 @@ const struct setting settings_files[] = {
         .why = "threads are one a shard and io_uring's own; the standard is never below 4,915",
         .standard = "15 % of kernel.pid_max",
     },
+    {
+        .key = "OOMScoreAdjust",
+        .kind = SETTING_LEAVE,
+        .source = SOURCE_NOTHING,
+        .compare = ".",
+        .effect = EFFECT_RESTART,
+        .group = GROUP_FILES,
+        .flags = SETTING_SERVER,
+        .why =
+            "the shipped unit has -900: on a host that runs short, what is beside the server goes "
+            "first",
+        .standard = "0",
+    },
+    {
+        .key = "TimeoutStopSec",
+        .kind = SETTING_LEAVE,
+        .source = SOURCE_NOTHING,
+        .compare = ".",
+        .effect = EFFECT_RESTART,
+        .group = GROUP_FILES,
+        .flags = SETTING_SERVER,
+        .why =
+            "the shipped unit has 300: the kernel takes down millions of sockets after the server "
+            "has ended",
+        .standard = "90",
+    },
+    {
+        .key = "kernel.unprivileged_bpf_disabled",
+        .kind = SETTING_LEAVE,
+        .compare = ".",
+        .effect = EFFECT_NOW,
+        .group = GROUP_FILES,
+        .flags = SETTING_BOTH | SETTING_OPTIONAL,
+        .why = "the server loads no programs into the kernel",
+        .standard = "2",
+    },
 };
 
 const size_t settings_files_count = sizeof(settings_files) / sizeof(settings_files[0]);
