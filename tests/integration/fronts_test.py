@@ -19,16 +19,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FORGET_S = 5 if SANITIZED else 2  # what the proxies allow a silent connection
 PINGS = 10  # twice as long, at five a limit
 
-NODE = """
-const { WebSocket } = require("ws");
-const [url, token] = process.argv.slice(1);
-const socket = new WebSocket(url, { rejectUnauthorized: false, headers: { Authorization: `Bearer ${token}` } });
-socket.on("open", () => socket.send("grüße"));
-socket.on("message", (data) => { console.log(data.toString()); socket.close(1000); });
-socket.on("close", (code) => { console.log(code); });
-socket.on("error", (error) => { console.log(error); process.exit(1); });
-"""
-
 
 class Case(unittest.TestCase):
     def setUp(self):
@@ -66,7 +56,7 @@ class Case(unittest.TestCase):
     def check_clients(self, server, port):
         """Two that people have; one of them waits for longer than the proxy does."""
         url, token = f"wss://127.0.0.1:{port}/", server.token()
-        result = subprocess.run(["node", "-e", NODE, url, token], cwd=HERE, check=False, capture_output=True, text=True,
+        result = subprocess.run(["node", "echo.js", url, token], cwd=HERE, check=False, capture_output=True, text=True,
                                 timeout=PATIENCE)
         self.assertEqual(result.stdout.split(), ["grüße", "1000"], result.stdout + result.stderr)
         server.wait_metric("limpet_connections_held", 0)

@@ -15,16 +15,6 @@ from limpet import BINARY, CLOSE, LIMPET, PATIENCE, PING, PONG, TEXT, Server, We
 HERE = os.path.dirname(os.path.abspath(__file__))
 SIZES = (0, 1, 125, 126, 65535, 65536)
 
-NODE = """
-const { WebSocket } = require("ws");
-const [url, token] = process.argv.slice(1);
-const socket = new WebSocket(url, { rejectUnauthorized: false, headers: { Authorization: `Bearer ${token}` } });
-socket.on("open", () => socket.send("grüße"));
-socket.on("message", (data) => { console.log(data.toString()); socket.close(1000); });
-socket.on("close", (code) => { console.log(code); });
-socket.on("error", (error) => { console.log(error); process.exit(1); });
-"""
-
 
 class Listeners(unittest.TestCase):
     def setUp(self):
@@ -71,7 +61,7 @@ class Listeners(unittest.TestCase):
         token = server.token()
         for url in [*urls, f"ws+unix:{self.path}:/"]:  # ws has no name for TLS on a Unix socket
             with self.subTest(client="ws", url=url):
-                result = subprocess.run(["node", "-e", NODE, url, token], cwd=HERE, check=False, capture_output=True,
+                result = subprocess.run(["node", "echo.js", url, token], cwd=HERE, check=False, capture_output=True,
                                         text=True, timeout=PATIENCE)
                 self.assertEqual(result.stdout.split(), ["grüße", "1000"], result.stdout + result.stderr)
 
